@@ -1,0 +1,1 @@
+"""Export the whole order history of a DuoPlus team to Parquet, and prove that it is complete."""

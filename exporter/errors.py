@@ -1,0 +1,66 @@
+"""One tree of errors, each with its exit code and a hint.
+
+ExportError
+├── ConfigError              bad arguments or settings; nothing was sent         exit 2
+├── ApiError                 the API or the network failed for good              exit 3
+│   ├── UnauthorizedError    the key was refused
+│   └── RejectedError        the API understood the request and said no
+├── DiskError                the disk failed; what is committed stays            exit 3
+├── CertificateError         the data could not be certified                     exit 4
+└── OutputError              OUT belongs to another query, team, run or result   exit 5
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """What the exporter says when it can't go on; `hint` tells what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(ExportError):
+    """Arguments, settings or an OUT that can't be used. Nothing was sent."""
+
+    exit_code = 2
+
+
+class ApiError(ExportError):
+    """The API or the network failed for good. What is committed stays; the same command goes on."""
+
+    exit_code = 3
+
+
+class UnauthorizedError(ApiError):
+    """The API refused the key (envelope code or HTTP status 401); asking again can't help."""
+
+
+class RejectedError(ApiError):
+    """The API understood one request and refused it: its `code` and `text` are as they came."""
+
+    def __init__(self, message: str, *, code: int, text: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.text = text
+
+
+class DiskError(ExportError):
+    """The disk is full, read-only, gone or broken. What is committed stays; the same command goes on."""
+
+    exit_code = 3
+
+
+class CertificateError(ExportError):
+    """Some of the data could not be certified; the message names the spans."""
+
+    exit_code = 4
+
+
+class OutputError(ExportError):
+    """OUT belongs to another query, another team or another running export, or holds a finished result."""
+
+    exit_code = 5

@@ -1,0 +1,85 @@
+"""What an export tells while it runs: plain values, for progress bars, logs and callbacks.
+
+Spans are half-open Unix seconds `[start, stop)`; durations are in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """The first answer came: `total` orders are expected, `committed` of them are there from an earlier run."""
+
+    total: int | None
+    committed: int
+    requests_ideal: int | None
+    windows: int
+    rate: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """One request was answered with a page; counts are those of this run so far."""
+
+    requests: int
+    in_flight: int
+    latency: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """The server refused a request as too frequent; the next leaves in `pause` seconds."""
+
+    count: int
+    pause: float
+    persistent: bool
+    """Refusals go on although the pace is right: another client seems to use this key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retried:
+    """A request failed in a way that may pass and is sent again after `pause` seconds."""
+
+    attempt: int
+    reason: str
+    pause: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repaired:
+    """A span failed its certificate at first and has it now, or gets it by another way."""
+
+    start: int
+    stop: int
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Committed:
+    """A segment is certified and safe; `rows` are its own, `total_rows` all so far."""
+
+    start: int
+    stop: int
+    rows: int
+    total_rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noticed:
+    """Something that a user should read: a warning, or a surprise that was dealt with."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The export ended, complete or not."""
+
+    rows: int
+    complete: bool
+
+
+Event = Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
