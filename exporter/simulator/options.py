@@ -1,0 +1,83 @@
+"""Say what the simulator holds and how it behaves. Light to import: no server, no data."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exporter.orders import API_ZONE
+from exporter.simulator.faults import Faults
+from exporter.simulator.quirks import Quirks
+from exporter.simulator.rules import RuleName
+
+Shape = Literal["flat", "bursty", "late", "days"]
+
+_FROZEN_END = dt.datetime(2026, 1, 1, tzinfo=API_ZONE)
+_DEFAULT_DAYS = 730
+_AFTER_END = 60  # seconds; a clock that stands still stands where an export that ends a minute ago sees all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the simulated server holds and how it behaves."""
+
+    rows: int = 10_000
+    """How many orders there are."""
+    seed: int = 1
+    """The same seed gives the same orders, faults and surprises."""
+    start: str | None = None
+    """When the first order may be made, ISO 8601, GMT+08:00 if it has no offset; default: two years before the end."""
+    end: str | None = None
+    """When the last order may be made; default: 2026-01-01, or now when the clock runs."""
+    shape: Shape = "flat"
+    """How the orders lie in time: evenly, in bursts, in the last tenth of the range, or at the edges of days."""
+    ties: int = 0
+    """Orders come in groups of up to so many in one second, and never more in one second; 0: as it happens."""
+    rate: float = 0.0
+    """Requests a second that are served; 0: any number."""
+    rule: RuleName = "gap"
+    """How the rate is counted: a minimum gap, a fixed second of the clock, or a sliding second."""
+    strict: bool = False
+    """Refused requests count for the rate, too."""
+    refusal: Literal["160004", "429"] = "160004"
+    """How a request that comes too soon is refused: by code 160004 with HTTP 200, or by HTTP 429."""
+    retry_after: int = 0
+    """Seconds that `Retry-After` tells on HTTP 429; 0: no such header."""
+    jitter: float = 0.0
+    """Seconds by which a request arrives late at most, evenly spread, before its rate is counted."""
+    latency: float = 0.0
+    """Seconds from a request's arrival to its answer."""
+    frozen: bool = True
+    """The clock stands still, a minute after the end, so that countdowns and default ranges never change."""
+    faults: Faults = field(default_factory=Faults)
+    """What goes wrong on the way."""
+    quirks: Quirks = field(default_factory=Quirks)
+    """Where the server surprises."""
+    key: str = "simulator"
+    """The key that is accepted."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 0
+    """The port to listen on; 0: any free one."""
+
+    def span(self) -> tuple[int, int]:
+        """Return the first and the last Unix second, both inclusive, at which an order may be made."""
+        if self.end is not None:
+            last = _second(self.end)
+        else:
+            last = int(_FROZEN_END.timestamp() if self.frozen else time.time())
+        first = last - _DEFAULT_DAYS * 86_400 if self.start is None else _second(self.start)
+        if first > last:
+            raise ValueError(f"the orders' start {self.start} is after their end {self.end}")
+        return first, last
+
+    def now(self) -> float:
+        """Return the time of the server's clock in Unix seconds."""
+        return float(self.span()[1] + _AFTER_END) if self.frozen else time.time()
+
+
+def _second(text: str) -> int:
+    moment = dt.datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=API_ZONE)).timestamp())

@@ -1,0 +1,162 @@
+"""Serve a world over HTTP, at a limited rate and with faults; count what comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from functools import lru_cache
+from random import Random
+
+import orjson
+from aiohttp import web
+
+from exporter.orders import ENDPOINT, KEY_HEADER, LANGUAGES, UNAUTHORIZED
+from exporter.simulator.faults import REFUSAL, Reply, Spoiler, spoiled
+from exporter.simulator.options import Options
+from exporter.simulator.requests import WRONG_PARAMETER
+from exporter.simulator.rules import rule
+from exporter.simulator.statistics import Statistics
+from exporter.simulator.world import World
+
+_NO_LINGER = struct.pack("ii", 1, 0)  # a socket closed with it sends a reset
+_PIECES = 20
+_UNAUTHORIZED = b'{"code":%d,"message":"Please log in again."}' % UNAUTHORIZED
+_NO_JSON = b'{"code":%d,"message":"the body must be a JSON object"}' % WRONG_PARAMETER
+
+
+class Simulator:
+    """A world behind HTTP. `url` is known once it is served."""
+
+    def __init__(self, options: Options, world: World | None = None) -> None:
+        self.options = options
+        self.world = world or World.of(options)
+        self.statistics = Statistics()
+        self.url = ""
+        self._random = Random(options.seed)
+        self._spoiler = Spoiler(options.faults, Random(options.seed))
+        self._rule = rule(options.rule, options.rate, strict=options.strict)
+
+    def app(self) -> web.Application:
+        """Return the application: the endpoint, `GET /statistics`, `POST /statistics/reset`."""
+        app = web.Application()
+        app.router.add_post(ENDPOINT, self._list_orders)
+        app.router.add_get("/statistics", self._tell_statistics)
+        app.router.add_post("/statistics/reset", self._reset_statistics)
+        return app
+
+    def decide(self, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
+        """Return what is sent to a request that arrives at `now`, in seconds on a monotonic clock."""
+        if headers.get(KEY_HEADER) != self.options.key:
+            self.statistics.unauthorized += 1
+            return Reply(body=_UNAUTHORIZED)
+        if not self._rule.allows(now):
+            self.statistics.refused += 1
+            return self._refusal()
+        fault = self._spoiler.choose()
+        language = headers.get("Lang", "en")
+        self.statistics.serve((body, language), fault)
+        try:
+            answer = self.world.reply(orjson.loads(body), language=language if language in LANGUAGES else "en")
+        except orjson.JSONDecodeError:
+            answer = _NO_JSON
+        if fault is None:
+            return Reply(body=answer)
+        return spoiled(fault, answer, faults=self.options.faults, random=self._random)
+
+    def _refusal(self) -> Reply:
+        if self.options.refusal == "160004":
+            return Reply(body=REFUSAL)
+        wait = self.options.retry_after
+        return Reply(status=429, body=b"Too Many Requests", headers={"Retry-After": str(wait)} if wait else {})
+
+    async def _list_orders(self, request: web.Request) -> web.StreamResponse:
+        if self.options.jitter:
+            await asyncio.sleep(self._random.uniform(0, self.options.jitter))
+        now = time.monotonic()
+        self.statistics.arrive(now)
+        try:
+            reply = self.decide(request.headers, await request.read(), now)
+            if delay := self.options.latency + reply.delay:
+                await asyncio.sleep(delay)
+            return await self._send(request, reply)
+        finally:
+            self.statistics.in_flight -= 1
+
+    async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        headers = {"Content-Type": reply.content_type, "Date": _date(int(self.world.now())), **reply.headers}
+        if reply.encoding:
+            headers["Content-Encoding"] = reply.encoding
+        if reply.status and reply.sent is None and not reply.duration:
+            return web.Response(status=reply.status, body=reply.body, headers=headers)
+        transport = request.transport
+        if not reply.status:
+            if transport is not None:
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                transport.abort()
+            return web.Response()
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_length = len(reply.body)
+        await response.prepare(request)
+        body = reply.body[: reply.sent]
+        size = max(1, len(body) // _PIECES)
+        for start in range(0, len(body), size):
+            await response.write(body[start : start + size])
+            await asyncio.sleep(reply.duration / _PIECES)
+        if reply.sent is not None and transport is not None:
+            transport.close()
+        return response
+
+    async def _tell_statistics(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.statistics.as_json())
+
+    async def _reset_statistics(self, _request: web.Request) -> web.Response:
+        self.statistics = Statistics()
+        return web.json_response({})
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def make_app(options: Options, world: World | None = None) -> web.Application:
+    """Return the application that serves a world, by default the one that the options describe."""
+    return Simulator(options, world).app()
+
+
+@asynccontextmanager
+async def serving(options: Options | None = None, world: World | None = None) -> AsyncIterator[Simulator]:
+    """Serve in the running loop; yield the simulator, whose `url` and `statistics` tell where and what."""
+    options = options or Options()
+    simulator = Simulator(options, world)
+    runner = web.AppRunner(simulator.app(), access_log=None, shutdown_timeout=0.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, options.host, options.port).start()
+        host, port = runner.addresses[0][:2]
+        simulator.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        yield simulator
+    finally:
+        await runner.cleanup()
+
+
+def run(options: Options) -> None:
+    """Serve in the foreground: print the URL on one line when ready; return on SIGINT or SIGTERM."""
+    asyncio.run(_serve_until_stopped(options))
+
+
+async def _serve_until_stopped(options: Options) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with serving(options) as simulator:
+        sys.stdout.write(f"{simulator.url}\n")
+        sys.stdout.flush()
+        await stopped.wait()

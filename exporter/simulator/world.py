@@ -1,0 +1,285 @@
+"""Answer requests from the orders that there are: the API without HTTP."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import orjson
+
+from exporter.orders import Record, second_of
+from exporter.simulator.data import Columns, given_orders, image_number, make_orders
+from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
+from exporter.simulator.moments import draw_seconds
+from exporter.simulator.options import Options
+from exporter.simulator.quirks import Quirks
+from exporter.simulator.requests import WRONG_PARAMETER, Filters, RefusedError, Request, default_range, read_request
+
+_CACHED = 8  # selections that are kept; a million orders take 8 MB each
+_DAY = 86_400
+
+
+class World:
+    """All orders of a team, a clock, and the API's answers with their surprises.
+
+    `requests` counts the requests answered; `drifted` holds, in English, every order that came or vanished meanwhile.
+    """
+
+    def __init__(
+        self, columns: Columns, *, clock: Callable[[], float], quirks: Quirks | None = None, seed: int = 0
+    ) -> None:
+        self.columns = columns
+        self.quirks = quirks or Quirks()
+        self.requests = 0
+        self.drifted: list[Record] = []
+        self._clock = clock
+        self._random = Random(seed)
+        self._made = len(columns)
+        self._next_deadline = 0
+        self._selections: dict[object, Sequence[int]] = {}
+
+    @classmethod
+    def of(cls, options: Options) -> World:
+        """Make the world that the options describe."""
+        random = Random(options.seed)
+        first, last = options.span()
+        seconds = draw_seconds(options.rows, first, last, shape=options.shape, ties=options.ties, random=random)
+        moments = array("q", (second * 1000 for second in seconds))
+        if options.quirks.hidden_fractions:
+            moments = array("q", sorted(moment + random.randrange(1000) for moment in moments))
+        del seconds  # a million of them take as much as all columns
+        return cls(make_orders(moments, random), clock=options.now, quirks=options.quirks, seed=options.seed)
+
+    @classmethod
+    def at(cls, moments: Iterable[int], *, now: float, quirks: Quirks | None = None, seed: int = 0) -> World:
+        """Make one order at each of the moments, in milliseconds since 1970."""
+        columns = make_orders(sorted(moments), Random(seed))
+        return cls(columns, clock=lambda: now, quirks=quirks, seed=seed)
+
+    @classmethod
+    def holding(cls, records: Iterable[Record], *, now: float, quirks: Quirks | None = None, seed: int = 0) -> World:
+        """Hold the given records as they are, in the order of their `created_at`; their countdowns stand still."""
+        ordered = sorted(records, key=second_of)
+        columns = given_orders(ordered, [second_of(record) * 1000 for record in ordered])
+        return cls(columns, clock=lambda: now, quirks=quirks, seed=seed)
+
+    def now(self) -> float:
+        """Return the time of the server's clock in Unix seconds."""
+        return self._clock()
+
+    def answer(self, body: object, *, language: str = "en") -> dict[str, Any]:
+        """Return the envelope that answers a request's parsed body."""
+        envelope: dict[str, Any] = orjson.loads(self.reply(body, language=language))
+        return envelope
+
+    def reply(self, body: object, *, language: str = "en") -> bytes:
+        """Return the envelope as the bytes that are sent."""
+        self.requests += 1
+        self._drift()
+        now = self._clock()
+        self._settle(now)
+        try:
+            return self._success(read_request(body, now), language, now)
+        except RefusedError as refused:
+            return orjson.dumps({"code": refused.code, "message": refused.message})
+
+    def oracle(self, body: Mapping[str, Any] | None = None, *, language: str = "en") -> list[Record]:
+        """Return what a perfect export must hold: all records, or those of the body's range and filters."""
+        now = self._clock()
+        self._settle(now)
+        whole = {"created_at_start": "1970-01-01T00:00:00+00:00", "created_at_end": "9999-12-31T00:00:00+00:00"}
+        request = read_request({**whole, **(body or {})}, now)
+        moments = self.columns.moments
+        low, high = bisect_left(moments, request.first * 1000), bisect_left(moments, (request.last + 1) * 1000)
+        return [orjson.loads(row) for row in self._rows(self._selection(request.filters, low, high), language, now)]
+
+    def insert(self, moment: int) -> Record:
+        """Let a late order appear that was made at a moment in milliseconds; return its record."""
+        order = make_orders([moment], self._random, first_index=self._made)
+        self._made += 1
+        self.columns.insert(bisect_right(self.columns.moments, moment), order)
+        return self._drifted(order.rows[0])
+
+    def delete(self, index: int) -> Record:
+        """Let the order at an index (by creation, from 0) vanish; return its record."""
+        row = self.columns.rows[index]
+        self.columns.delete(index)
+        return self._drifted(row)
+
+    def change(self, index: int) -> None:
+        """Give the order at an index another status."""
+        old = self.columns.statuses[index]
+        self._end(index, self._random.choice([code for code in STATUSES if code not in (old, UNPAID)]))
+
+    def _drifted(self, row: bytes) -> Record:
+        self._selections.clear()
+        self._next_deadline = 0
+        record: Record = orjson.loads(row)
+        self.drifted.append(record)
+        return record
+
+    def _drift(self) -> None:
+        moments = self.columns.moments
+        if self.requests in self.quirks.inserts:
+            self.insert(self._random.randint(moments[0], moments[-1]))
+        if self.requests in self.quirks.deletions:
+            self.delete(self._random.randrange(len(moments)))
+        if self.requests in self.quirks.changes:
+            self.change(self._random.randrange(len(moments)))
+
+    def _settle(self, now: float) -> None:
+        """Let the orders expire whose time to pay is over."""
+        if now < self._next_deadline:
+            return
+        statuses, deadlines = self.columns.statuses, self.columns.deadlines
+        running = []
+        index = statuses.find(UNPAID)
+        while index >= 0:
+            if 0 < deadlines[index] <= now:
+                self._end(index, EXPIRED)
+            elif deadlines[index]:
+                running.append(deadlines[index])
+            index = statuses.find(UNPAID, index + 1)
+        self._next_deadline = min(running, default=1 << 62)
+
+    def _end(self, index: int, status: int) -> None:
+        """Give an order a status in which it counts down no more."""
+        columns = self.columns
+        row, old = columns.rows[index], columns.statuses[index]
+        if old:
+            before, after = (f'"status":"{label("status", code)}"'.encode() for code in (old, status))
+            row = row.replace(before, after, 1)
+        columns.rows[index] = row[: row.index(b'"expired_at"')] + b'"expired_at":"","expired_seconds":0}'
+        columns.statuses[index], columns.deadlines[index] = status, 0
+        self._selections.clear()
+
+    def _success(self, request: Request, language: str, now: float) -> bytes:
+        quirks, page = self.quirks, request.page
+        size = self._page_size(request.page_size)
+        first, last = request.first, request.last
+        if quirks.max_range_days and last - first >= quirks.max_range_days * _DAY:
+            raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
+        if quirks.ignored_range and self._random.random() < quirks.ignored_range:
+            first, last = default_range(now)
+        found = self._selection(request.filters, *self._bounds(first, last))
+        total = len(found)
+        if page > 1 and (page - 1) * size >= total:
+            if quirks.past_end == "refuse":
+                raise RefusedError(WRONG_PARAMETER, "page is out of range")
+            if quirks.past_end == "repeat":
+                page = max(1, -(-total // size))
+        if quirks.depth_cap and page * size > quirks.depth_cap:
+            if quirks.beyond_depth == "refuse":
+                raise RefusedError(WRONG_PARAMETER, f"only the first {quirks.depth_cap} items can be listed")
+            page = total + 1
+        indices = self._page(found, (page - 1) * size, page * size, request)
+        rows = b",".join(self._rows(indices, language, now))
+        listed = b"[%b]" % rows if rows or quirks.nothing == "list" else b"null"
+        numbers = orjson.dumps(self._numbers(request, size, total))[1:]
+        return b'{"code":200,"data":{"list":%b,%b,"message":"Success"}' % (listed, numbers)
+
+    def _page_size(self, asked: int) -> int:
+        if self.quirks.page_size:
+            return self.quirks.page_size
+        if asked > self.quirks.max_page_size and self.quirks.oversize == "refuse":
+            raise RefusedError(WRONG_PARAMETER, f"pagesize must not exceed {self.quirks.max_page_size}")
+        return min(asked, self.quirks.max_page_size)
+
+    def _bounds(self, first: int, last: int) -> tuple[int, int]:
+        """Return which indices lie in the span: from, and up to but not including."""
+        moments, quirks = self.columns.moments, self.quirks
+        low = (bisect_right if quirks.open_start else bisect_left)(moments, first * 1000)
+        high = (bisect_left if quirks.open_end else bisect_right)(moments, last * 1000)
+        return low, max(low, high)
+
+    def _selection(self, filters: Filters, low: int, high: int) -> Sequence[int]:
+        """Return the ascending indices from `low` up to but not including `high` that the filters let through."""
+        if filters == Filters():
+            return range(low, high)
+        chosen = self._cached(filters, lambda: self._filtered(filters))
+        return chosen[bisect_left(chosen, low) : bisect_left(chosen, high)]
+
+    def _filtered(self, filters: Filters) -> Sequence[int]:
+        columns = self.columns
+        indices: Iterable[int] = range(len(columns))
+        coded = ((columns.statuses, filters.status), (columns.types, filters.type))
+        for codes, wanted in (*coded, (columns.products, filters.product_type)):
+            if wanted:
+                indices = [index for index in indices if codes[index] in wanted]
+        if filters.image_ids:
+            images = {image_number(name) for name in filters.image_ids}
+            indices = [index for index in indices if columns.images[index] in images]
+        if filters.order_id:
+            member = b'"order_id":' + orjson.dumps(filters.order_id)
+            indices = [index for index in indices if member in columns.rows[index]]
+        return array("q", indices)
+
+    def _cached(self, key: object, make: Callable[[], Sequence[int]]) -> Sequence[int]:
+        if key not in self._selections:
+            if len(self._selections) >= _CACHED:
+                self._selections.clear()
+            self._selections[key] = make()
+        return self._selections[key]
+
+    def _page(self, found: Sequence[int], start: int, stop: int, request: Request) -> Sequence[int]:
+        """Return what stands at places `start` up to but not including `stop` once the found ones are sorted."""
+        sort = self.quirks.sort
+        descending = sort == "descending" or (sort == "obeyed" and request.descending)
+        if sort == "total" or (sort == "obeyed" and request.sort_by == "total"):
+            key = (request.filters, request.first, request.last, descending)
+            amounts = self.columns.amounts
+            ranked = self._cached(key, lambda: sorted(found, key=amounts.__getitem__, reverse=descending))
+            return ranked[start:stop]
+        stop = min(stop, len(found))
+        start = min(start, stop)
+        if descending:
+            start, stop = len(found) - stop, len(found) - start
+        page = self._shuffled(found, start, stop) if self.quirks.shuffled_ties else found[start:stop]
+        return page[::-1] if descending else page
+
+    def _shuffled(self, found: Sequence[int], start: int, stop: int) -> Sequence[int]:
+        """Return the places `start` to `stop` after every group of one moment was shuffled."""
+        if start == stop:
+            return ()
+        moments = self.columns.moments
+        left = bisect_left(found, bisect_left(moments, moments[found[start]]))
+        right = bisect_left(found, bisect_right(moments, moments[found[stop - 1]]))
+        shuffled = sorted(found[left:right], key=lambda index: (moments[index], self._random.random()))
+        return shuffled[start - left : stop - left]
+
+    def _rows(self, indices: Sequence[int], language: str, now: float) -> list[bytes]:
+        """Return the records with their countdowns, in the language asked for."""
+        columns = self.columns
+        if isinstance(indices, range) and indices.step == 1:
+            rows = columns.rows[indices.start : indices.stop]
+            statuses: bytes | bytearray = columns.statuses[indices.start : indices.stop]
+        else:
+            rows = [columns.rows[index] for index in indices]
+            statuses = bytes(columns.statuses[index] for index in indices)
+        if UNPAID in statuses:
+            for place, index in enumerate(indices):
+                if deadline := columns.deadlines[index]:
+                    seconds = max(0, int(deadline - now))
+                    rows[place] = b"%b%d}" % (rows[place][: rows[place].rindex(b":") + 1], seconds)
+        if language == "en":
+            return rows
+        return [
+            translated(row, language, columns.types[index], columns.products[index], columns.statuses[index])
+            for row, index in zip(rows, indices, strict=True)
+        ]
+
+    def _numbers(self, request: Request, size: int, total: int) -> dict[str, Any]:
+        """Return what the answer says about itself beside its list."""
+        quirks = self.quirks
+        told = total + {"short": -1, "long": 7}.get(quirks.totals, 0)
+        told = max(0, min(told, quirks.total_cap or told))
+        numbers = {
+            "page": {"right": request.page, "wrong": request.page + 1}.get(quirks.page_echo),
+            "pagesize": {"real": size, "asked": request.page_size}.get(quirks.page_size_echo),
+            "total": {"text": str(told), "missing": None}.get(quirks.totals, told),
+            "total_page": -(-told // size),
+        }
+        return {name: number for name, number in numbers.items() if number is not None}
