@@ -1,0 +1,55 @@
+"""The command line: a thin face over the library. Results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+
+from exporter.cli.declare import app, environ
+from exporter.cli.failures import Failed, Stopped, report, signals_raise
+from exporter.cli.run import run
+from exporter.errors import ConfigError
+
+app.register_install_completion_command(help="Install completion for this shell.")
+__all__ = ["app", "main", "run"]
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are told, never raised."""
+    tokens = sys.argv[1:] if tokens is None else list(tokens)
+    as_json = "--json" in tokens or bool(environ().get("EXPORTER_JSON"))
+    verbose = "--verbose" in tokens
+    try:
+        with signals_raise():
+            return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except CycloptsError as error:
+        return report(_wrong(error), as_json=as_json, verbose=False)
+    except Failed as failed:
+        return report(failed.__cause__ or failed, as_json=failed.as_json, verbose=failed.verbose, facts=failed.facts)
+    except BrokenPipeError:
+        # Whoever read our output has enough: nothing is left to say, not even by Python's own flush at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, Stopped) as error:  # noqa: BLE001  # told, with its exit code
+        return report(error, as_json=as_json, verbose=verbose)
+
+
+def _wrong(error: CycloptsError) -> ConfigError:
+    """Return what is wrong with a command line in our own words; cyclopts knows the nearest name."""
+    error.verbose = False
+    said, _, meant = str(error).partition(" Did you mean ")
+    hint = f"Did you mean {meant}" if meant else "exporter --help shows all commands, exporter run --help its options."
+    match error:
+        case UnknownOptionError() | UnknownCommandError():
+            return ConfigError(said.rstrip(".").replace("Unknown", "unknown"), hint=hint)
+        case UnusedCliTokensError():
+            extra = " ".join(error.unused_tokens or ())
+            return ConfigError(f"{extra!r} is one argument too many", hint=hint)
+        case MissingArgumentError() if error.argument is not None:
+            return ConfigError(f"{error.argument.name} needs a value", hint=hint)
+        case _:
+            return ConfigError(said, hint=hint)

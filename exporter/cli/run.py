@@ -1,0 +1,98 @@
+"""`exporter run`: the export itself."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from exporter import sources
+from exporter.cli.declare import Origin, chosen, command, environ, settings
+from exporter.cli.failures import SIGNALS, Failed, Stopped
+from exporter.cli.story import story
+from exporter.config import Connection, Output, Query, Work
+from exporter.errors import CertificateError
+from exporter.progress import screen_for, watching
+
+Result = TypeVar("Result")
+
+EXAMPLES = """\
+Examples:
+  exporter run orders/
+  exporter run orders/ --start 2024-01-01 --end 2024-12-31 --timezone Europe/Berlin
+  exporter run refunds.parquet --type refund --status finished,refunded
+  exporter run orders/ --site mainland --config export.toml --json
+
+Each option is an environment variable, too (EXPORTER_PAGE_SIZE), and a key of a TOML file (page-size); flag goes
+before environment, environment before file. The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
+"""
+
+
+@command(Query, Connection, Work, Output, Origin, epilogue=EXAMPLES)
+def run(out: str, /, **given: Any) -> int:
+    """Export all orders of the range to OUT: a folder, or one file if its name ends in .parquet.
+
+    Goes on with an unfinished export of the same query in OUT.
+    """
+    options = chosen(given)
+    if given.get("show_settings"):
+        return show_settings(options)
+    made, told = settings(options), options.values
+    as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
+    from exporter.export import export
+
+    with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
+        try:
+            summary = until_stopped(export(Path(out), made, on_event=progress))
+        except (Exception, Stopped) as error:
+            raise Failed({**progress.tally.facts(), "out": out}, as_json=as_json, verbose=verbose) from error
+    facts = dataclasses.asdict(summary)
+    if not quiet:
+        print(story(summary, progress.repairs), file=sys.stderr if as_json else sys.stdout)
+    if not summary.complete:
+        raise Failed(facts, as_json=as_json, verbose=verbose) from CertificateError(
+            f"these spans could not be certified: {', '.join(summary.uncertified)}",
+            hint="--allow-uncertified wrote the result without proof for them; try again with --overwrite.",
+        )
+    if as_json:
+        print(json.dumps(facts))
+    return 0
+
+
+def show_settings(options: sources.Chosen) -> int:
+    """Print what is in force and where each value comes from."""
+    rows = sources.shown(options, environ())
+    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, place in rows:
+        print(f"{name:{wide[0]}}  {value:{wide[1]}}  {place}")
+    return 0
+
+
+def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it; a signal that asks to stop cancels it and raises `Stopped` once it has cleaned up."""
+    stopped: list[int] = []
+
+    async def main() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int) -> None:
+            stopped.append(number)
+            if task is not None:
+                task.cancel()
+
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop, number)
+        return await work
+
+    try:
+        return asyncio.run(main())
+    except BaseException as error:
+        if stopped:
+            raise Stopped(stopped[0]) from error
+        raise
