@@ -1,0 +1,94 @@
+"""Measure how many pages of 500 the simulator serves a second: `python benchmarks/simulator.py [--rows N]`.
+
+The server has a process of its own. The reader counts bytes and parses nothing, on a few keep-alive connections; both
+share the machine, so this is what a benchmark of the exporter can get out of the server at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import orjson
+
+from exporter.orders import ENDPOINT, KEY_HEADER, Question
+from exporter.simulator import Options
+from exporter.simulator.process import serving_apart
+
+PAGE_SIZE = 500
+
+
+def requests(pages: int, host: str) -> Iterator[bytes]:
+    for page in range(1, pages + 1):
+        body = orjson.dumps(Question(first=0, last=2**32, page=page).body())
+        head = f"POST {ENDPOINT} HTTP/1.1\r\nHost: {host}\r\n{KEY_HEADER}: simulator\r\nContent-Length: {len(body)}\r\n\r\n"
+        yield head.encode() + body
+
+
+class Reader(asyncio.Protocol):
+    """Send the next request as soon as the last answer is whole."""
+
+    def __init__(self, questions: Iterator[bytes], done: asyncio.Future[None]) -> None:
+        self.questions, self.done = questions, done
+        self.answers = self.bytes = self.left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        question = next(self.questions, None)
+        if question is None:
+            self.done.set_result(None)
+        else:
+            self.transport.write(question)
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes += len(data)
+        if self.left == 0:
+            head, _, body = data.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+            self.left, data = int(length.split(b":")[1]), body
+        self.left -= len(data)
+        if self.left == 0:
+            self.answers += 1
+            self.ask()
+
+
+async def read_all(url: str, pages: int, connections: int) -> tuple[float, int, int]:
+    where = urlsplit(url)
+    questions = requests(pages, where.netloc)
+    loop = asyncio.get_running_loop()
+    readers = [Reader(questions, loop.create_future()) for _ in range(connections)]
+    start = time.perf_counter()
+    for reader in readers:
+        await loop.create_connection(lambda reader=reader: reader, where.hostname, where.port)
+    await asyncio.gather(*(reader.done for reader in readers))
+    elapsed = time.perf_counter() - start
+    return elapsed, sum(reader.answers for reader in readers), sum(reader.bytes for reader in readers)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    pages = -(-arguments.rows // PAGE_SIZE)
+    start = time.perf_counter()
+    with serving_apart(Options(rows=arguments.rows)) as url:
+        print(f"{arguments.rows:,} orders ready after {time.perf_counter() - start:.1f} s")
+        for _ in range(arguments.rounds):
+            elapsed, answers, size = asyncio.run(read_all(url, pages, arguments.connections))
+            print(f"{answers / elapsed:,.0f} pages/s  ({answers:,} pages, {size / answers / 1000:.0f} kB each)")
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"server: {usage.ru_maxrss / 1024:,.0f} MB at most, {usage.ru_utime + usage.ru_stime:.1f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()

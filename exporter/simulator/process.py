@@ -1,0 +1,30 @@
+"""Serve from a process of its own, for tests and benchmarks whose own process must not be disturbed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pickle import dumps
+
+from exporter.simulator.options import Options
+
+_PROGRAM = (
+    "import pickle, sys; from exporter.simulator.server import run; run(pickle.loads(bytes.fromhex(sys.argv[1])))"
+)
+
+
+@contextmanager
+def serving_apart(options: Options | None = None) -> Iterator[str]:
+    """Start a server in another process; yield its URL once it is ready; stop it in the end."""
+    command = [sys.executable, "-c", _PROGRAM, dumps(options or Options()).hex()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+        try:
+            assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+            url = process.stdout.readline().strip()
+            if not url:
+                raise RuntimeError("the simulator stopped before it was ready")
+            yield url
+        finally:
+            process.terminate()
