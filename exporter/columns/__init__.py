@@ -1,0 +1,12 @@
+"""Turn the API's records into Arrow columns and back, losing nothing.
+
+`gather` takes a page's records apart where they were parsed; `typed` makes the columns of many pages, in any thread;
+`records` gives back what came: `list(records(typed([gather(page)], ...))) == page`, types included. What the columns
+alone can't give back stands in `_extra`.
+"""
+
+from exporter.columns.cells import Cells, gather
+from exporter.columns.decode import typed
+from exporter.columns.table import Extras, extras, identities, ordered, records, schema, seconds
+
+__all__ = ["Cells", "Extras", "extras", "gather", "identities", "ordered", "records", "schema", "seconds", "typed"]

@@ -1,0 +1,153 @@
+"""Work with tables of orders: their schema, their records, their order, their identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.columns.rows import canonical, pack, record_of, unpack
+from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
+
+FORMAT = "1"
+"""The version of the columns' meaning."""
+
+_BATCH_ROWS = 10_000  # rows that `records` holds as Python objects
+
+
+def schema(*, timezone: str, language: str) -> pa.Schema:
+    """Return the schema of every table and file of an export, whatever the data."""
+    time = pa.timestamp("us", timezone)
+    return pa.schema(
+        [
+            pa.field("order_id", pa.string(), nullable=False),
+            pa.field("created_at", time, nullable=False),
+            pa.field("type", pa.string()),
+            pa.field("type_code", pa.int8()),
+            pa.field("status", pa.string()),
+            pa.field("status_code", pa.int8()),
+            pa.field("product", pa.string()),
+            pa.field("description", pa.string()),
+            pa.field("total", pa.decimal128(18, 4)),
+            pa.field("currency", pa.string()),
+            pa.field("expired_at", time),
+            pa.field("expired_seconds", pa.int64()),
+            pa.field("_extra", pa.string()),
+        ],
+        metadata={"exporter.format": FORMAT, "exporter.language": language},
+    )
+
+
+def with_times_as(kind: pa.DataType, base: pa.Schema) -> pa.Schema:
+    """Return a schema with another type for its times."""
+    return pa.schema([field.with_type(kind) if pa.types.is_timestamp(field.type) else field for field in base])
+
+
+def records(table: pa.Table) -> Iterator[Record]:
+    """Give back each row's record as the API gave it."""
+    language = (table.schema.metadata or {}).get(b"exporter.language", b"en").decode()
+    columns = table.select(schema(timezone="UTC", language=language).names)
+    for batch in columns.cast(with_times_as(pa.int64(), columns.schema)).to_batches(max_chunksize=_BATCH_ROWS):
+        for row in batch.to_pylist():
+            yield record_of(row, language=language)
+
+
+def ordered(table: pa.Table) -> pa.Table:
+    """Return the rows in order of (created_at, order_id, the record's canonical JSON), in one chunk."""
+    table = table.combine_chunks()
+    if not _ascending(table):
+        table = table.take(pc.sort_indices(table, [(name, "ascending") for name in _ORDER])).combine_chunks()
+    ties = set(pc.indices_nonzero(_tied(table)).to_pylist())  # rows that the columns don't tell from the next
+    if not ties:
+        return table
+    places = sorted(ties | {place + 1 for place in ties})
+    keys, run = [], 0
+    for place, record in zip(places, records(table.take(pa.array(places))), strict=True):
+        run += place - 1 not in ties
+        keys.append((run, canonical(record), place))
+    order = list(range(len(table)))
+    for place, (_, _, origin) in zip(places, sorted(keys), strict=True):
+        order[place] = origin
+    return table.take(pa.array(order)).combine_chunks()
+
+
+def identities(table: pa.Table) -> pa.Int64Array:
+    """Return a number for each row: the same exactly where what never changes of an order came the same."""
+    encoded = table["order_id"].combine_chunks().dictionary_encode()
+    numbers = encoded.indices.cast(pa.int64())
+    if len(encoded.dictionary) == len(table):
+        return numbers
+    columns = [table[name].combine_chunks() for name in (*IDENTITY_FIELDS, "currency")]
+    for column in (*columns, _identity_extra(table["_extra"].combine_chunks())):
+        encoded = column.dictionary_encode(null_encoding="encode")
+        pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
+        numbers = pairs.dictionary_encode().indices.cast(pa.int64())
+    return numbers
+
+
+def seconds(table: pa.Table) -> pa.Int64Array:
+    """Return the Unix second in which each order was made."""
+    instants = table["created_at"].combine_chunks().cast(pa.int64()).cast(pa.timestamp("us"))
+    return pc.floor_temporal(instants, unit="second").cast(pa.timestamp("s")).cast(pa.int64())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extras:
+    """What stands in `_extra`: how many values, how many of them no column could hold, and one of them in words."""
+
+    values: int
+    unparsed: int
+    example: str | None
+
+
+def extras(table: pa.Table) -> Extras:
+    """Count what stands in `_extra`; the example is one that no column could hold, if there is any."""
+    values, unparsed = 0, 0
+    examples: dict[bool, str] = {}
+    for row in table.filter(table["_extra"].is_valid()).select([*_PARSED, "_extra"]).to_pylist():
+        kept, missing = unpack(row["_extra"])
+        values += len(kept) + len(missing)
+        for name, value in kept.items():
+            lost = value is not None and name in _PARSED and row[name] in (None, "")
+            unparsed += lost
+            examples.setdefault(lost, f"order {row['order_id'] or kept.get('order_id')!r}: {name} is {value!r}")
+        for name in missing:
+            examples.setdefault(False, f"order {row['order_id']!r}: {name} is missing")
+    return Extras(values=values, unparsed=unparsed, example=examples.get(True, examples.get(False)))
+
+
+def _tied(table: pa.Table) -> pa.BooleanArray:
+    """Tell of each row but the last whether the next one has the same time and order number."""
+    return pc.and_(*(pc.equal(column[:-1], column[1:]) for column in _order_columns(table)))
+
+
+def _ascending(table: pa.Table) -> bool:
+    times, names = _order_columns(table)
+    later = pc.less(times[:-1], times[1:])
+    same = pc.and_(pc.equal(times[:-1], times[1:]), pc.less_equal(names[:-1], names[1:]))
+    return bool(pc.all(pc.or_(later, same)).as_py())
+
+
+def _order_columns(table: pa.Table) -> list[pa.Array]:
+    return [table[name].combine_chunks() for name in _ORDER]
+
+
+def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
+    """Return what `_extra` keeps of the fields that never change."""
+    if extra.null_count == len(extra):
+        return extra
+    return pa.array([None if text is None else _identity_part(text) for text in extra.to_pylist()], pa.string())
+
+
+def _identity_part(text: str) -> str | None:
+    kept, missing = unpack(text)
+    return pack(
+        {name: value for name, value in kept.items() if name in IDENTITY_FIELDS},
+        missing=[name for name in missing if name in IDENTITY_FIELDS],
+    )
+
+
+_ORDER = ("created_at", "order_id")
+_PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row

@@ -1,0 +1,86 @@
+"""Read the API's times, money and labels in any spelling, and spell them plainly. Pure.
+
+Each value has one plain spelling. A text in it is given back by its columns alone; any other text is kept beside them.
+Times are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+
+from exporter.orders import API_ZONE, STATUS_LABELS, TYPE_LABELS, TYPE_SYNONYMS, plain_language
+
+LABELS: Mapping[str, Mapping[str, Mapping[int, str]]] = {"type": TYPE_LABELS, "status": STATUS_LABELS}
+SYNONYMS: Mapping[str, Mapping[str, int]] = {"type": TYPE_SYNONYMS, "status": {}}
+SIGNS: Mapping[str, str] = {"$": "USD", "¥": "CNY", "€": "EUR"}
+"""The signs that are plain for a currency of ISO 4217; any other sign stands for itself."""
+MAX_WHOLE_DIGITS, MAX_FRACTION_DIGITS = 14, 4  # what decimal128(18, 4) holds
+
+_CURRENCIES = {**SIGNS, "￥": "CNY"}
+_PLAIN_SIGNS = {currency: sign for sign, currency in SIGNS.items()}
+_SIGN = r"[A-Z]{3}|[A-Z]{0,2}[^\w\s+.,-]"
+_MONEY = re.compile(
+    rf"(?P<minus>[+-]?)(?P<before>(?:{_SIGN})?) ?(?P<late_minus>[+-]?)"
+    rf"(?P<number>(?:[0-9]+|[0-9]{{1,3}}(?:,[0-9]{{3}})+)(?:\.[0-9]+)?)(?: ?(?P<after>{_SIGN}))?"
+)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@cache
+def codes(field: str, language: str) -> Mapping[str, int]:
+    """Return the code of each label of `type` or `status` in any language, those plain in `language` first."""
+    labels = LABELS[field]
+    plain = plain_language(language)
+    languages = [plain, *(other for other in labels if other != plain)]
+    return {**{label: code for each in languages for code, label in labels[each].items()}, **SYNONYMS[field]}
+
+
+def parse_time(text: str) -> int | None:
+    """Return the instant of an ISO 8601 time, in GMT+08:00 if it has no offset; None if it is none."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=API_ZONE)
+        moment.astimezone(API_ZONE)
+        return (moment.astimezone(dt.UTC) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):  # OverflowError: the offset leads out of the years 1 to 9999
+        return None
+
+
+def plain_time(microseconds: int) -> str:
+    """Spell an instant as the API does: ISO 8601 with `+08:00`, a fraction only where there is one."""
+    return (_EPOCH.astimezone(API_ZONE) + microseconds * _MICROSECOND).isoformat()
+
+
+def parse_money(text: str) -> tuple[Decimal, str | None] | None:
+    """Return the amount and the currency of a text such as `-$1,234.50`; None if no column can hold it exactly."""
+    found = _MONEY.fullmatch(text)
+    if not found:
+        return None
+    minus, before, late_minus, number, after = found.group("minus", "before", "late_minus", "number", "after")
+    currency = before or after
+    if (minus and late_minus) or (before and after) or (currency and not _is_currency(currency)):
+        return None
+    whole, _, fraction = number.replace(",", "").partition(".")
+    if len(whole.lstrip("0")) > MAX_WHOLE_DIGITS or len(fraction.rstrip("0")) > MAX_FRACTION_DIGITS:
+        return None
+    amount = Decimal(f"{whole.lstrip('0') or '0'}.{fraction.rstrip('0')}")
+    if "-" in (minus, late_minus) and amount:  # a column knows no negative zero
+        amount = -amount
+    return amount, _CURRENCIES.get(currency, currency) if currency else None
+
+
+def _is_currency(text: str) -> bool:
+    return text.isalpha() or unicodedata.category(text[-1]) == "Sc"
+
+
+def plain_money(amount: Decimal, currency: str | None) -> str:
+    """Spell money as the API does: minus, currency, digits without separators, two decimals."""
+    sign = "" if currency is None else _PLAIN_SIGNS.get(currency, currency)
+    return f"{'-' if amount < 0 else ''}{sign}{abs(amount):.2f}"
