@@ -1,0 +1,173 @@
+"""Touch the file system: the one seam through which everything is written, so that tests can watch it and break it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from exporter.errors import DiskError
+
+Result = TypeVar("Result")
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class Disk:
+    """A file system. Each change goes through `perform`, which turns what fails into a `DiskError`.
+
+    What must survive a power cut is synced: a file's bytes by `File.sync`, names in a folder by `sync_folder`.
+    """
+
+    def perform(self, name: str, path: Path, action: Callable[..., Result], *arguments: Any) -> Result:
+        """Do one operation on `path`; `name` and `arguments` are for those who watch."""
+        try:
+            return action(*arguments)
+        except OSError as error:
+            raise _disk_error(name, path, error) from error
+
+    def append(self, path: Path) -> File:
+        """Open a file to read it and write at its end, made if it is missing."""
+        return File(self, path, self.perform("open", path, os.open, path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666))
+
+    def read_only(self, path: Path) -> File:
+        """Open a file to read it."""
+        return File(self, path, self.perform("open", path, os.open, path, os.O_RDONLY))
+
+    def create(self, path: Path) -> File:
+        """Open a new, empty file in the place of whatever has that name."""
+        self.unlink(path)
+        return self.append(path)
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder, unless it is there."""
+        if not path.is_dir():
+            self.perform("mkdir", path, os.mkdir, path)
+            self.sync_folder(path.parent)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename in one step and make it last."""
+        self.perform("rename", source, os.rename, source, target)
+        for folder in {source.parent, target.parent}:
+            self.sync_folder(folder)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        if path.exists():
+            self.perform("unlink", path, os.unlink, path)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a file, or a folder with all that is in it, if it is there."""
+        if not path.is_dir() or path.is_symlink():
+            self.unlink(path)
+            return
+        for inside in sorted(path.iterdir()):
+            self.remove_tree(inside)
+        self.remove_folder(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove a folder, unless something is in it."""
+        self.perform("rmdir", path, _remove_empty, path)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in a folder last."""
+        self.perform("sync_folder", path, _sync_folder, path)
+
+    def write_whole(self, path: Path, content: bytes) -> None:
+        """Write a file under another name, sync it, rename it: it is there whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        with self.create(partial) as file:
+            file.write(content)
+            file.sync()
+        self.rename(partial, path)
+
+
+class File:
+    """An open file that is written at its end. What pyarrow asks of a file object to write to is here too."""
+
+    def __init__(self, disk: Disk, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.closed = False
+        self._disk = disk
+        self.descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, content: bytes) -> int:
+        """Write all of `content`."""
+        left = memoryview(content)
+        while left:
+            written = self._disk.perform("write", self.path, os.write, self.descriptor, left)
+            self._size += written
+            left = left[written:]
+        return len(content)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Read up to `length` bytes from `offset`; whichever thread may."""
+        return self._disk.perform("read", self.path, os.pread, self.descriptor, length, offset)
+
+    def tell(self) -> int:
+        """Return the size in bytes, which is where the next write goes."""
+        return self._size
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes and make it last."""
+        self._disk.perform("truncate", self.path, os.ftruncate, self.descriptor, size)
+        self._size = size
+        self.sync()
+
+    def sync(self) -> None:
+        """Make what was written last."""
+        self._disk.perform("sync", self.path, os.fsync, self.descriptor)
+
+    def flush(self) -> None:
+        """Do nothing: no byte waits in this process."""
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            os.close(self.descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_empty(path: Path) -> None:
+    try:
+        path.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+
+
+def _disk_error(name: str, path: Path, error: OSError) -> DiskError:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        hint = f"make room on the disk ({_free(path)} bytes are free) and run the same command again: it goes on"
+    elif error.errno in _DENIED:
+        hint = "this place must be writable: see to that, or choose another one"
+    else:
+        hint = "check the disk, then run the same command again: what is committed stays"
+    return DiskError(f"{path}: could not {name.replace('_', ' ')}: {reason}", hint=hint)
+
+
+def _free(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(path.parent).free:,}"
+    except OSError:
+        return "no"

@@ -1,0 +1,68 @@
+"""Write committed segments as parts, in order of time, in a thread of its own, while the export goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from exporter.plan import Span
+from exporter.store.manifest import Part
+from exporter.store.parts import PartWriter
+from exporter.store.spool import Spool
+
+
+class Feed:
+    """The way from the spool to the parts. Only spans wait in line here, never rows."""
+
+    def __init__(self, spool: Spool, begin: int, new_writer: Callable[[], PartWriter]) -> None:
+        self._spool = spool
+        self._begin = begin
+        self._new_writer = new_writer
+        self._start()
+
+    def _start(self) -> None:
+        self._next = self._begin
+        self._failure: Exception | None = None
+        self._writer = self._new_writer()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parts")
+
+    def advance(self) -> None:
+        """Send on what is committed without a gap from the begin; raise what went wrong with earlier ones."""
+        self._check()
+        while span := self._spool.starting_at(self._next):
+            self._send(span)
+
+    def restart_for(self, span: Span) -> None:
+        """Begin again from the start if the rows of a span that was sent have been replaced."""
+        if span.start < self._next:
+            self.stop()
+            self._start()
+
+    def finish(self) -> list[Part]:
+        """Send all that is left, whatever gaps there are, and return the parts."""
+        for span in self._spool.spans:
+            if span.start >= self._next:
+                self._send(span)
+        self._thread.shutdown()
+        self._check()
+        return self._writer.finish()
+
+    def stop(self) -> None:
+        """Give up what is being written; wait for the thread to end."""
+        self._thread.shutdown(cancel_futures=True)
+        self._writer.abandon()
+
+    def _send(self, span: Span) -> None:
+        self._thread.submit(self._write, span)
+        self._next = span.stop
+
+    def _write(self, span: Span) -> None:
+        if self._failure is None:
+            try:
+                self._writer.add(self._spool.read(span))
+            except Exception as error:  # noqa: BLE001 - it is raised where the next segment is committed
+                self._failure = error
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,211 @@
+"""The manifest: what was asked, the certificate of each segment, each part with its rows and checksum.
+
+`_manifest.json` is indented JSON with these keys; times are ISO 8601:
+
+    format      the version of this description, an integer
+    query       what was asked, as the settings tell it
+    range       `start` and `stop` of what is covered, half-open
+    timezone, language, base_url
+    counts      `rows`, `segments`, `parts`, `bytes`
+    segments    in order of time: `start` and `stop` (half-open), `rows`, `totals`, `requests`, `fetched_from` and
+                `fetched_to` (Unix seconds), `way`, `reason`; `repeated`: rows that repeat an identity of their second
+    missing     the spans without certificate, each `[start, stop)`
+    parts       in order: `name`, `rows`, `bytes`, `sha256`, `digest` (of the bytes before the Parquet footer, which
+                says it too), `min_created_at`, `max_created_at`
+    run         facts of the run that ended it: `complete`, `totals`, `final_check` and so on
+    sha256      of this file's text without this line's value
+
+The text is a function of these values, so that a change of any byte shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from exporter.certify import Certificate
+from exporter.errors import CertificateError, OutputError
+from exporter.orders import wire_time
+from exporter.plan import Span
+
+FORMAT = 1
+"""The newest version of manifests and spools that this program reads and writes."""
+
+NAME = "_manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A committed segment. `repeated` of its rows have an identity that another row of their second has too."""
+
+    certificate: Certificate
+    repeated: int
+
+    @property
+    def span(self) -> Span:
+        """The half-open span that it covers."""
+        return self.certificate.span
+
+    @property
+    def rows(self) -> int:
+        """Its rows."""
+        return self.certificate.rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the manifest and the spool say it."""
+        values = asdict(self.certificate)
+        return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Segment:
+        """Return what `to_json` gave."""
+        rest = {name: _frozen(item) for name, item in value.items() if name not in {"start", "stop", "repeated"}}
+        return cls(certificate=Certificate(span=span_from_json(value), **rest), repeated=value["repeated"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One Parquet file of a result; the times are ISO 8601, None when it has no rows."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    digest: str
+    min_created_at: str | None
+    max_created_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a result says of itself."""
+
+    query: Mapping[str, Any]
+    whole: Span
+    timezone: str
+    language: str
+    base_url: str | None
+    segments: tuple[Segment, ...]
+    missing: tuple[Span, ...]
+    parts: tuple[Part, ...]
+    run: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows, segments, parts and bytes."""
+        return {
+            "rows": sum(part.rows for part in self.parts),
+            "segments": len(self.segments),
+            "parts": len(self.parts),
+            "bytes": sum(part.bytes for part in self.parts),
+        }
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing, as far as the run that ended it could show."""
+        return not self.missing and bool(self.run.get("complete", True))
+
+    def dumps(self) -> bytes:
+        """Return the text of `_manifest.json`."""
+        return _text(
+            {
+                "format": FORMAT,
+                "query": self.query,
+                "range": span_to_json(asdict(self.whole)),
+                "timezone": self.timezone,
+                "language": self.language,
+                "base_url": self.base_url,
+                "counts": self.counts,
+                "segments": [segment.to_json() for segment in self.segments],
+                "missing": [span_to_json(asdict(span)) for span in self.missing],
+                "parts": [asdict(part) for part in self.parts],
+                "run": self.run,
+            }
+        )
+
+
+def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
+    """Return the manifest in `text`, and what is wrong with the text.
+
+    Raise OutputError if a newer program wrote it, CertificateError if it can't be read at all.
+    """
+    try:
+        value = orjson.loads(text)
+        version = value["format"]
+        if isinstance(version, int) and version > FORMAT:
+            raise OutputError(
+                f"{path} is of version {version}; this program knows {FORMAT} and leaves it alone",
+                hint="use a newer version of the exporter",
+            )
+        manifest = Manifest(
+            query=value["query"],
+            whole=span_from_json(value["range"]),
+            timezone=value["timezone"],
+            language=value["language"],
+            base_url=value["base_url"],
+            segments=tuple(map(Segment.from_json, value["segments"])),
+            missing=tuple(map(span_from_json, value["missing"])),
+            parts=tuple(Part(**part) for part in value["parts"]),
+            run=value["run"],
+        )
+        wrong = [
+            f"{path.name}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
+            for name, count in manifest.counts.items()
+            if value["counts"].get(name) != count
+        ]
+        if value.pop("sha256") != _checksum(value) or _text(value) != text:
+            wrong.append(f"{path.name}: its text was changed, its checksum is of another one")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CertificateError(f"{path} is no manifest that can be read: {error}") from error
+    return manifest, wrong
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what two queries differ in, field by field."""
+    return [
+        f"{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping as it is once it went through JSON."""
+    result: dict[str, Any] = orjson.loads(orjson.dumps(dict(value)))
+    return result
+
+
+def span_to_json(span: Mapping[str, int]) -> dict[str, str]:
+    """Return a span's fields as the manifest says them."""
+    return {"start": wire_time(span["start"]), "stop": wire_time(span["stop"])}
+
+
+def span_from_json(value: Mapping[str, Any]) -> Span:
+    """Return the span that `span_to_json` was given."""
+    return Span(_second(value["start"]), _second(value["stop"]))
+
+
+def _second(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def _text(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({**value, "sha256": _checksum(value)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(value)).hexdigest()
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _shown(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,146 @@
+"""Where a result and the work on it lie, and what stands there now. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exporter.errors import CertificateError, ConfigError, OutputError
+from exporter.store.manifest import NAME, Manifest, loads
+from exporter.store.parts import DIGEST_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The paths of one OUT, a folder, or one file if its name ends in `.parquet`."""
+
+    out: Path
+
+    @classmethod
+    def of(cls, out: Path) -> Place:
+        """Return the place of OUT, links followed, so that all names for it share one lock and one file system."""
+        return cls(out.resolve())
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the result is one file."""
+        return self.out.suffix == ".parquet"
+
+    @property
+    def manifest(self) -> Path:
+        """Where the finished result's manifest lies."""
+        return self.out.with_name(f"{self.out.name}.manifest.json") if self.is_file else self.out / NAME
+
+    @property
+    def work(self) -> Path:
+        """The folder of the work in progress."""
+        return self.out.with_name(f".{self.out.name}.exporter")
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while an export runs."""
+        return self.work / "lock"
+
+    @property
+    def spool(self) -> Path:
+        """The committed segments."""
+        return self.work / "spool"
+
+    @property
+    def result(self) -> Path:
+        """The folder of the parts until they are swapped into OUT."""
+        return self.work / "result"
+
+    @property
+    def ready(self) -> Path:
+        """The manifest of a result that is whole and waits for its swap; while it is there, the swap is under way."""
+        return self.result / NAME
+
+    @property
+    def old(self) -> Path:
+        """Where the result that is replaced waits until the new one stands."""
+        return self.work / "old"
+
+    def part(self, name: str) -> Path:
+        """Return where a part of the finished result lies."""
+        return self.out if self.is_file else self.out / name
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return a manifest that says what it was written to say; raise OutputError if it can't be relied on."""
+    try:
+        manifest, wrong = loads(path.read_bytes(), path=path)
+    except (OSError, CertificateError) as error:
+        raise OutputError(str(error), hint="move it away, or choose another OUT") from error
+    if wrong:
+        raise OutputError(f"{path} was changed by hand or damaged: {'; '.join(wrong)}", hint="move it away")
+    return manifest
+
+
+def standing(place: Place) -> Manifest | None:
+    """Return the manifest of the result in OUT, None if nothing is there.
+
+    Raise ConfigError if OUT holds what is none of ours, OutputError if its manifest is a newer program's or damaged.
+    """
+    return _in_file(place) if place.is_file else _in_folder(place)
+
+
+def lacking(place: Place, manifest: Manifest) -> list[str]:
+    """Return which parts are missing or of another size, from their names and sizes alone."""
+    return [
+        part.name
+        for part in manifest.parts
+        if not (path := place.part(part.name)).is_file() or path.stat().st_size != part.bytes
+    ]
+
+
+def _in_folder(place: Place) -> Manifest | None:
+    out = place.out
+    if not out.exists():
+        return None
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file where a folder is needed", hint="choose another OUT, or one in `.parquet`")
+    if out.is_mount():
+        raise ConfigError(f"{out} is a mount point, which can't be replaced", hint="choose a folder inside it as OUT")
+    names = {inside.name for inside in out.iterdir()}
+    if not names:
+        return None
+    manifest = read_manifest(place.manifest) if NAME in names else None
+    own = {NAME, *(part.name for part in manifest.parts)} if manifest else set()
+    if strangers := names - own:
+        shown = ", ".join(sorted(strangers)[:3])
+        raise ConfigError(
+            f"{out} holds {len(strangers)} file(s) that no export wrote: {shown}",
+            hint="choose an OUT that is new or empty, or move them away",
+        )
+    return manifest
+
+
+def _in_file(place: Place) -> Manifest | None:
+    out = place.out
+    manifest = read_manifest(place.manifest) if place.manifest.exists() else None
+    if not out.exists():
+        return None
+    if not out.is_file():
+        raise ConfigError(
+            f"{out} is a folder where a file is needed", hint="choose an OUT that does not end in .parquet"
+        )
+    if manifest is None or digest_in(out) != manifest.parts[0].digest:
+        raise ConfigError(
+            f"{out} is there, and {place.manifest.name} beside it is not its manifest: no export wrote it as it is",
+            hint="choose another OUT, or move it away",
+        )
+    return manifest
+
+
+def digest_in(path: Path) -> str | None:
+    """Return the digest that a Parquet file's own metadata tell, None if it has none."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    digest = metadata.get(DIGEST_KEY)
+    return digest.decode() if digest else None
