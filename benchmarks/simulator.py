@@ -11,7 +11,9 @@ import asyncio
 import resource
 import time
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import orjson
 
@@ -25,8 +27,13 @@ PAGE_SIZE = 500
 def requests(pages: int, host: str) -> Iterator[bytes]:
     for page in range(1, pages + 1):
         body = orjson.dumps(Question(first=0, last=2**32, page=page).body())
-        head = f"POST {ENDPOINT} HTTP/1.1\r\nHost: {host}\r\n{KEY_HEADER}: simulator\r\nContent-Length: {len(body)}\r\n\r\n"
-        yield head.encode() + body
+        head = [
+            f"POST {ENDPOINT} HTTP/1.1",
+            f"Host: {host}",
+            f"{KEY_HEADER}: simulator",
+            f"Content-Length: {len(body)}",
+        ]
+        yield "\r\n".join([*head, "", ""]).encode() + body
 
 
 class Reader(asyncio.Protocol):
@@ -37,10 +44,13 @@ class Reader(asyncio.Protocol):
         self.answers = self.bytes = self.left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.ask()
 
     def ask(self) -> None:
+        """Send the next question, or be done."""
         question = next(self.questions, None)
         if question is None:
             self.done.set_result(None)
@@ -48,6 +58,7 @@ class Reader(asyncio.Protocol):
             self.transport.write(question)
 
     def data_received(self, data: bytes) -> None:
+        """Count what comes."""
         self.bytes += len(data)
         if self.left == 0:
             head, _, body = data.partition(b"\r\n\r\n")
@@ -64,13 +75,20 @@ async def read_all(url: str, pages: int, connections: int) -> tuple[float, int, 
     where = urlsplit(url)
     questions = requests(pages, where.netloc)
     loop = asyncio.get_running_loop()
-    readers = [Reader(questions, loop.create_future()) for _ in range(connections)]
     start = time.perf_counter()
-    for reader in readers:
-        await loop.create_connection(lambda reader=reader: reader, where.hostname, where.port)
+    readers = []
+    for _ in range(connections):
+        factory = partial(Reader, questions, loop.create_future())
+        _, reader = await loop.create_connection(factory, where.hostname or "", where.port or 0)
+        readers.append(reader)
     await asyncio.gather(*(reader.done for reader in readers))
     elapsed = time.perf_counter() - start
     return elapsed, sum(reader.answers for reader in readers), sum(reader.bytes for reader in readers)
+
+
+def cpu_seconds(url: str) -> float:
+    with urlopen(f"{url}/statistics") as response:
+        return float(orjson.loads(response.read())["cpu_seconds"])
 
 
 def main() -> None:
@@ -84,8 +102,13 @@ def main() -> None:
     with serving_apart(Options(rows=arguments.rows)) as url:
         print(f"{arguments.rows:,} orders ready after {time.perf_counter() - start:.1f} s")
         for _ in range(arguments.rounds):
+            before = cpu_seconds(url)
             elapsed, answers, size = asyncio.run(read_all(url, pages, arguments.connections))
-            print(f"{answers / elapsed:,.0f} pages/s  ({answers:,} pages, {size / answers / 1000:.0f} kB each)")
+            cpu = cpu_seconds(url) - before
+            print(
+                f"{answers / elapsed:,.0f} pages/s, {answers / cpu:,.0f} for each second of the server's CPU"
+                f"  ({answers:,} pages, {size / answers / 1000:.0f} kB each)"
+            )
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"server: {usage.ru_maxrss / 1024:,.0f} MB at most, {usage.ru_utime + usage.ru_stime:.1f} s of CPU")
 

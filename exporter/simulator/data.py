@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from array import array
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -20,11 +21,12 @@ from exporter.simulator.labels import UNPAID, code_of, label
 
 IMAGES = 10_000  # cloud phones `image-0000` to `image-9999`
 REFUND = 7  # code of `type`
+_REFUNDABLE = 500  # a refund is one of so many latest orders'
 _INCOME = frozenset({3, 5, 6, 7, 9})  # types whose amount has no minus: recharge, redeem, gift, refund, receive
 
 _TYPE_WEIGHTS = (30, 40, 8, 8, 2, 3, 4, 3, 2)
 _PRODUCT_WEIGHTS = (12, 50, 10, 3, 4, 6, 3, 4, 3, 3, 2)
-_STATUS_WEIGHTS = (2, 5, 6, 2, 80, 4, 1)
+_STATUS_WEIGHTS = (6, 5, 6, 2, 76, 4, 1)
 _PATIENCE = (
     1800,
     1800,
@@ -41,7 +43,7 @@ class Columns:
     rows: list[bytes] = field(default_factory=list)
     moments: array[int] = field(default_factory=lambda: array("q"))
     """Milliseconds since 1970."""
-    deadlines: array[int] = field(default_factory=lambda: array("q"))
+    deadlines: array[int] = field(default_factory=lambda: array("I"))
     """Unix seconds until which an order can be paid; 0: it counts down to nothing."""
     amounts: array[int] = field(default_factory=lambda: array("q"))
     """Hundredths of the currency."""
@@ -120,11 +122,11 @@ def _number(index: int) -> int:
     return 10**17 + (index * 0x9E3779B97F4A7C15 & 0xFF_FFFF_FFFF_FFFF)
 
 
-def make_orders(moments: Sequence[int], random: Random, *, first_index: int = 0) -> Columns:
-    """Return an order for each of the ascending `moments` (milliseconds); equal indices get equal numbers."""
-    columns = Columns(moments=array("q", moments))
+def make_orders(moments: array[int], random: Random, *, first_index: int = 0) -> Columns:
+    """Return an order for each of the ascending `moments` (milliseconds, kept as they are)."""
+    columns = Columns(moments=moments)
     words = array("Q", random.randbytes(8 * len(moments)))
-    numbers = array("Q")
+    recent: deque[int] = deque(maxlen=_REFUNDABLE)
     days: dict[int, str] = {}
     rows, amounts, images = columns.rows, columns.amounts, columns.images
     types, products, statuses, deadlines = columns.types, columns.products, columns.statuses, columns.deadlines
@@ -133,8 +135,8 @@ def make_orders(moments: Sequence[int], random: Random, *, first_index: int = 0)
         amount, amount_text = _AMOUNTS[word >> 10 & 1023]
         image = (word >> 20) % IMAGES
         number = _number(first_index + index)
-        if kind_type == REFUND and index:  # of one of the latest orders
-            number = numbers[index - 1 - (word >> 40) % min(index, 500)]
+        if kind_type == REFUND and recent:
+            number = recent[(word >> 40) % len(recent)]
         second = moment // 1000
         day, rest = divmod(second + _ZONE_SECONDS, 86_400)
         if (date := days.get(day)) is None:
@@ -149,7 +151,7 @@ def make_orders(moments: Sequence[int], random: Random, *, first_index: int = 0)
             f'","created_at":"{date}{_CLOCK[rest // 60]}{rest % 60:02}+08:00"'
             f',"expired_at":"{expired_at}","expired_seconds":0}}'.encode()
         )
-        numbers.append(number)
+        recent.append(number)
         amounts.append(amount if income else -amount)
         images.append(image)
         types.append(kind_type)
@@ -176,7 +178,7 @@ def given_orders(records: Iterable[Record], moments: Sequence[int]) -> Columns:
 def _hundredths(text: object) -> int:
     digits = re.sub(r"[^\d.]", "", str(text))
     try:
-        amount = round(float(digits) * 100)
-    except ValueError:
+        amount = min(round(float(digits) * 100), 1 << 62)
+    except (ValueError, OverflowError):
         return 0
     return -amount if "-" in str(text) else amount

@@ -114,10 +114,10 @@ class Simulator:
         return response
 
     async def _tell_statistics(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.statistics.as_json())
+        return web.json_response(self.statistics.as_json() | {"cpu_seconds": time.process_time()})
 
     async def _reset_statistics(self, _request: web.Request) -> web.Response:
-        self.statistics = Statistics()
+        self.statistics = Statistics(in_flight=self.statistics.in_flight)
         return web.json_response({})
 
 

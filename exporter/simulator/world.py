@@ -56,7 +56,7 @@ class World:
     @classmethod
     def at(cls, moments: Iterable[int], *, now: float, quirks: Quirks | None = None, seed: int = 0) -> World:
         """Make one order at each of the moments, in milliseconds since 1970."""
-        columns = make_orders(sorted(moments), Random(seed))
+        columns = make_orders(array("q", sorted(moments)), Random(seed))
         return cls(columns, clock=lambda: now, quirks=quirks, seed=seed)
 
     @classmethod
@@ -98,7 +98,7 @@ class World:
 
     def insert(self, moment: int) -> Record:
         """Let a late order appear that was made at a moment in milliseconds; return its record."""
-        order = make_orders([moment], self._random, first_index=self._made)
+        order = make_orders(array("q", [moment]), self._random, first_index=self._made)
         self._made += 1
         self.columns.insert(bisect_right(self.columns.moments, moment), order)
         return self._drifted(order.rows[0])
@@ -123,6 +123,8 @@ class World:
 
     def _drift(self) -> None:
         moments = self.columns.moments
+        if not moments:
+            return
         if self.requests in self.quirks.inserts:
             self.insert(self._random.randint(moments[0], moments[-1]))
         if self.requests in self.quirks.deletions:

@@ -1,0 +1,39 @@
+"""The sample answers of the vendor's documents, character for character but for their comments and a trailing comma."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.simulator.world import World
+from tests.simulator.asking import NOON, ask
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def sample(language: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((FIXTURES / f"sample_{language}.json").read_text(encoding="utf-8"))
+    return answer
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_world_holds_the_sample_records_as_they_are(language: str) -> None:
+    listed = sample(language)["data"]["list"]
+    world = World.holding(listed, now=NOON)
+    assert ask(world, language=language)["list"] == listed == world.oracle(language=language)
+
+
+def test_a_world_answers_with_the_whole_english_sample() -> None:
+    world = World.holding(sample("en")["data"]["list"], now=NOON)
+    body = {"created_at_start": "2026-02-10T00:00:00+08:00", "created_at_end": "2026-03-18T23:59:59+08:00"}
+    body |= {"sort_by": "created_at", "order": "asc"}
+    assert world.answer({**body, "page": 1, "pagesize": 200}) == sample("en")
+
+
+def test_the_filters_of_the_example_find_their_sample_record() -> None:
+    world = World.holding(sample("zh")["data"]["list"], now=NOON)
+    renewals = ask(world, language="zh", status=["1", "2"], product_type=["2"], type=["1"])
+    assert [record["status"] for record in renewals["list"]] == ["待支付"]

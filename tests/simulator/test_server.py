@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from exporter.orders import ENDPOINT, KEY_HEADER
+from exporter.simulator import Faults, Options
+from exporter.simulator.faults import KINDS
+from exporter.simulator.process import serving_apart
+from exporter.simulator.server import Simulator, serving
+from exporter.simulator.world import World
+from tests.simulator.asking import ASCENDING
+
+Ask = Callable[..., Any]
+
+
+@asynccontextmanager
+async def asking(options: Options) -> AsyncIterator[tuple[Simulator, Ask]]:
+    async with serving(options) as simulator, aiohttp.ClientSession(simulator.url) as session:
+
+        async def ask(*, key: str = "simulator", **body: Any) -> tuple[aiohttp.ClientResponse, bytes]:
+            headers = {KEY_HEADER: key, **body.pop("headers", {})}
+            async with session.post(ENDPOINT, json={**ASCENDING, **body}, headers=headers) as response:
+                return response, await response.read()
+
+        yield simulator, ask
+
+
+async def test_a_page_comes_over_http_as_the_world_tells_it() -> None:
+    options = Options(rows=700)
+    async with asking(options) as (_, ask):
+        response, body = await ask(page=2)
+    assert response.status == 200
+    assert response.content_type == "application/json"
+    assert orjson.loads(body) == World.of(options).answer({**ASCENDING, "page": 2})
+
+
+async def test_the_date_header_is_that_of_the_frozen_clock() -> None:
+    async with asking(Options(rows=1)) as (_, ask):
+        response, _body = await ask()
+    assert response.headers["Date"] == "Wed, 31 Dec 2025 16:01:00 GMT"
+
+
+async def test_lang_chooses_the_language_and_an_unknown_one_is_english() -> None:
+    async with asking(Options(rows=50)) as (simulator, ask):
+        for asked, spoken in (("zh", "zh"), ("ru", "ru"), ("tlh", "en")):
+            _, body = await ask(headers={"Lang": asked})
+            assert orjson.loads(body)["data"]["list"] == simulator.world.oracle(language=spoken)
+
+
+async def test_a_wrong_key_gets_an_envelope_with_code_401() -> None:
+    async with asking(Options(rows=1)) as (simulator, ask):
+        response, body = await ask(key="guessed")
+        assert (response.status, orjson.loads(body)["code"]) == (200, 401)
+        assert simulator.statistics.unauthorized == 1
+
+
+async def test_only_post_is_served() -> None:
+    async with serving(Options(rows=1)) as simulator, aiohttp.ClientSession(simulator.url) as session:
+        async with session.get(ENDPOINT) as response:
+            assert response.status == 405
+        async with session.post("/api/v1/team/orders") as response:
+            assert response.status == 404
+
+
+async def test_a_body_that_is_no_json_is_refused() -> None:
+    async with (
+        serving(Options(rows=1)) as simulator,
+        aiohttp.ClientSession(simulator.url) as session,
+        session.post(ENDPOINT, data=b"page=1", headers={KEY_HEADER: "simulator"}) as response,
+    ):
+        assert (await response.json())["code"] == 400
+
+
+async def test_a_request_above_the_rate_is_refused_by_code_or_by_status() -> None:
+    async with asking(Options(rows=1, rate=0.01)) as (simulator, ask):
+        answers = [await ask() for _ in range(3)]
+        assert [orjson.loads(body)["code"] for _, body in answers] == [200, 160004, 160004]
+        assert {response.status for response, _ in answers} == {200}
+        assert simulator.statistics.refused == 2
+    async with asking(Options(rows=1, rate=0.01, refusal="429", retry_after=7)) as (_, ask):
+        await ask()
+        response, _body = await ask()
+        assert (response.status, response.headers["Retry-After"]) == (429, "7")
+
+
+def test_the_rate_is_counted_by_the_time_of_arrival() -> None:
+    simulator = Simulator(Options(rows=1, rate=1, rule="sliding"))
+    body, headers = orjson.dumps(ASCENDING), {KEY_HEADER: "simulator"}
+    codes = [orjson.loads(simulator.decide(headers, body, now).body)["code"] for now in (0.0, 0.99, 1.0, 1.5, 2.0)]
+    assert codes == [200, 160004, 200, 160004, 200]
+
+
+async def test_statistics_tell_what_came_in_and_can_be_reset() -> None:
+    async with asking(Options(rows=600)) as (simulator, ask):
+        await ask(page=1)
+        await ask(page=2)
+        await ask(page=1)
+        async with aiohttp.ClientSession(simulator.url) as session:
+            async with session.get("/statistics") as response:
+                told = await response.json()
+            assert told.pop("cpu_seconds") > 0
+            assert told | {"gaps": None} == {
+                "requests": 3,
+                "served": 3,
+                "refused": 0,
+                "unauthorized": 0,
+                "repeated": 1,
+                "faults": {},
+                "peak_in_flight": 1,
+                "gaps": None,
+            }
+            assert 0 < told["gaps"]["least"] <= told["gaps"]["mean"] <= told["gaps"]["most"]
+            await session.post("/statistics/reset")
+            async with session.get("/statistics") as response:
+                assert (await response.json())["requests"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_fault_reaches_the_client(kind: str) -> None:
+    faults = Faults(script=(kind,), burst=1, stall_seconds=0.01, slow_seconds=0.01)
+    async with asking(Options(rows=600, faults=faults)) as (simulator, ask):
+        if kind in {"reset", "cut"}:
+            with pytest.raises(aiohttp.ClientError):
+                await ask()
+        else:
+            response, body = await ask()
+            right = body == simulator.world.reply(ASCENDING)
+            assert right == (kind in {"stall", "slow", "gzip"})
+            assert (response.headers.get("Content-Encoding") == "gzip") == (kind == "gzip")
+            assert (response.status >= 500) == (kind == "server_error")
+        assert simulator.statistics.faults == {kind: 1}
+        _, body = await ask()
+        assert body == simulator.world.reply(ASCENDING), "the next request is served"
+
+
+async def test_latency_and_jitter_delay_the_answer() -> None:
+    async with asking(Options(rows=1, latency=0.001, jitter=0.001)) as (_, ask):
+        response, _body = await ask()
+        assert response.status == 200
+
+
+def test_a_process_of_its_own_serves_until_it_is_stopped() -> None:
+    with serving_apart(Options(rows=10)) as url, urllib.request.urlopen(f"{url}/statistics") as response:
+        assert orjson.loads(response.read())["requests"] == 0
+
+
+def test_a_process_that_cannot_serve_says_so() -> None:
+    with pytest.raises(RuntimeError, match="before it was ready"), serving_apart(Options(host="not an address")):
+        pass
+
+
+def test_the_options_are_light_to_import() -> None:
+    program = "import sys, exporter.simulator; sys.exit('aiohttp' in sys.modules or 'orjson' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
