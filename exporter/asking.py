@@ -1,0 +1,60 @@
+"""Ask for pages and counts, and take down what the answers say of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from exporter.behaviour import Behaviour
+from exporter.certify import Page, page_of
+from exporter.orders import Answer, Filters, Question
+
+
+class Ask(Protocol):
+    """One request, paced and retried, to its answer."""
+
+    def __call__(self, question: Question, *, urgent: bool = False) -> Awaitable[Answer]:
+        """Return the answer; urgent questions go before the others."""
+        ...
+
+
+class Asker:
+    """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
+
+    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, behaviour: Behaviour) -> None:
+        self._ask = ask
+        self.filters = filters
+        self.behaviour = behaviour
+        self._page_size = page_size
+
+    async def page(
+        self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
+    ) -> Page:
+        """Ask for one page of `[first, last]`."""
+        answer = await self.answer(first, last, page, filters=filters, urgent=urgent)
+        return page_of(answer, self.behaviour.total(answer))
+
+    async def answer(
+        self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
+    ) -> Answer:
+        """Ask for one page of `[first, last]`; return it as it came."""
+        question = Question(
+            first=first, last=last, page=page, page_size=self._page_size, filters=filters or self.filters
+        )
+        answer = await self._ask(question, urgent=urgent)
+        self.behaviour.learn(answer)
+        return answer
+
+    async def count(self, first: int, last: int) -> int | None:
+        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used."""
+        longest = self.behaviour.longest or last - first + 1
+        total = 0
+        for start in range(first, last + 1, longest):
+            question = Question(first=start, last=min(start + longest - 1, last), page_size=1, filters=self.filters)
+            answer = await self._ask(question, urgent=True)
+            self.behaviour.learn(answer)
+            part = self.behaviour.total(answer)
+            if part is None:
+                return None
+            total += part
+        return total

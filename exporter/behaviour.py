@@ -1,0 +1,62 @@
+"""What this server has been found to do. Learned while asking, shared by all windows of one export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter.orders import Answer
+
+
+@dataclass(slots=True, kw_only=True)
+class Behaviour:
+    """Starts with what a well-behaved server does; each surprise changes one field, for good."""
+
+    page_size: int
+    """Records on a full page as the server makes them, whatever was asked."""
+    segment_pages: int
+    """The deepest page that is asked for; fewer where the server does not go so deep."""
+    pad_start: int = 0
+    """Seconds to ask for before a span, because its first second did not come whole."""
+    pad_end: int = 0
+    """Seconds to ask for after a span, because its last second did not come whole."""
+    stable_ties: bool = True
+    """Records of one second come in the same order at each request."""
+    ascending: bool = True
+    """Records come in order of time, as asked."""
+    totals: Literal["exact", "capped", "ignored"] = "exact"
+    cap: int | None = None
+    """The number at which the server's totals stop."""
+    longest: int | None = None
+    """The longest range, in seconds, that the server accepts."""
+
+    @property
+    def seeks(self) -> bool:
+        """Only first pages can be relied on: each is one snapshot."""
+        return not self.stable_ties or self.totals == "ignored" or self.segment_pages < 2
+
+    @property
+    def padded(self) -> bool:
+        """Counts of spans are not the counts of their rows: what lies beside them is counted too."""
+        return bool(self.pad_start or self.pad_end)
+
+    def learn(self, answer: Answer) -> None:
+        """Take from an answer what it says of pages and totals."""
+        rows, total = len(answer.records), answer.total
+        if total is None or total < rows:
+            self.totals = "ignored"
+        elif answer.question.page == 1 and answer.question.page_size > 1 and 0 < rows < total:
+            self.page_size = rows
+
+    def total(self, answer: Answer) -> int | None:
+        """Return the answer's total where totals can be used."""
+        return None if self.totals == "ignored" else answer.total
+
+    def doubt_depth(self) -> None:
+        """Ask less deep from now on: the server does not give its deep pages, or not rightly."""
+        self.segment_pages //= 2
+
+    def find_cap(self, cap: int | None) -> None:
+        """Take down that totals stop at `cap`."""
+        if self.totals == "exact":
+            self.totals, self.cap = "capped", cap

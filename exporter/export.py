@@ -1,0 +1,210 @@
+"""Export to disk: where client, engine and store meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+
+from exporter import columns
+from exporter.certify import Certificate
+from exporter.client import Client
+from exporter.config import Settings
+from exporter.engine import MISSING_AT_MOST, Engine
+from exporter.errors import CertificateError, OutputError
+from exporter.events import Committed, Event, Finished, Noticed
+from exporter.orders import wire_time
+from exporter.plan import Span, gaps, pages_of
+from exporter.store import Manifest, Store
+from exporter.summary import Summary
+from exporter.work import OffLoop
+
+
+def ignore(_: Event) -> None:
+    """Take an event and do nothing."""
+
+
+async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore) -> Summary:
+    """Export all orders of the settings' range to OUT, or go on with what an earlier run of the same query began.
+
+    Raise an ExportError if it can't be done; what is committed stays.
+    """
+    began = time.monotonic()
+    off_loop: OffLoop = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
+    async with _opened(out, settings, off_loop) as store:
+        if store.finished is not None:
+            summary = _summary(out, store.finished, elapsed=time.monotonic() - began)
+        else:
+            run = _Run(out, settings, store, off_loop, on_event)
+            summary = await run.run(began)
+    on_event(Finished(rows=summary.rows, complete=summary.complete))
+    return summary
+
+
+def asked(settings: Settings) -> dict[str, Any]:
+    """Return what decides whether two runs ask for the same: the rest of the settings may change between them."""
+    return {
+        "base_url": settings.base_url,
+        "start": settings.start_asked,
+        "end": settings.end_asked,
+        **asdict(settings.filters),
+        "language": settings.language,
+        "timezone": settings.timezone,
+        "strict_values": settings.strict_values,
+        "compression": settings.compression,
+    }
+
+
+@asynccontextmanager
+async def _opened(out: Path, settings: Settings, off_loop: OffLoop) -> AsyncIterator[Store]:
+    store = await off_loop(
+        partial(
+            Store.open,
+            out,
+            asked(settings),
+            schema=columns.schema(timezone=settings.timezone, language=settings.language),
+            whole=None if settings.end is None else Span(settings.start, settings.end + 1),
+            compression=settings.compression,
+            fresh=settings.fresh,
+            overwrite=settings.overwrite,
+        )
+    )
+    try:
+        yield store
+    finally:
+        with anyio.CancelScope(shield=True):
+            await off_loop(store.close)
+
+
+class _Run:
+    """One run over a store that is not finished."""
+
+    def __init__(
+        self, out: Path, settings: Settings, store: Store, off_loop: OffLoop, on_event: Callable[[Event], None]
+    ) -> None:
+        self._out = out
+        self._settings = settings
+        self._store = store
+        self._off_loop = off_loop
+        self._on_event = on_event
+        self._before = sum(one.rows for one in store.certificates)
+        self._rows = self._before
+
+    async def run(self, began: float) -> Summary:
+        """Cover what is left, check the whole, write the result."""
+        store, settings = self._store, self._settings
+        for notice in store.notices:
+            self._on_event(Noticed(message=notice))
+        async with Client(settings, on_event=self._on_event) as client:
+            engine = Engine(
+                settings,
+                client.ask,
+                commit=self._commit,
+                off_loop=self._off_loop,
+                emit=self._on_event,
+                latency=lambda: client.statistics.latency,
+                clock=time.time,
+                missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
+            )
+            whole = store.whole
+            if whole is None:
+                whole = await engine.freeze()
+                await self._off_loop(store.freeze, whole)
+            await self._check_team(engine)
+            left = gaps(whole, [one.span for one in store.certificates])
+            await engine.cover(whole, left, committed=self._before)
+            failure = engine.uncertified()
+            checked = False
+            if failure is None and settings.final_check:
+                try:
+                    checked = await engine.check(whole, lambda: store.certificates, store.read)
+                except CertificateError as error:
+                    failure = error
+        if failure is not None and not settings.allow_uncertified:
+            raise failure
+        facts = {
+            "complete": failure is None,
+            "requests": client.statistics.requests,
+            "retries": client.statistics.retries,
+            "rate_limited": client.statistics.rate_limited,
+            "repaired_segments": engine.work.repaired,
+            "windows": engine.windows,
+            "final_check": checked,
+            "totals": engine.behaviour.totals,
+            "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
+        }
+        manifest = await self._off_loop(partial(store.finish, facts, missing=sorted(engine.work.missing)))
+        fetched = manifest.rows - self._before
+        return _summary(
+            self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
+        )
+
+    async def _check_team(self, engine: Engine) -> None:
+        """Raise OutputError if the key belongs to another team than the one whose orders are committed."""
+        certificate = next((one for one in self._store.certificates if one.rows), None)
+        if certificate is None:
+            return
+        held = await self._off_loop(self._store.read, certificate.span)
+        if not await engine.is_same_team(certificate, held):
+            raise OutputError(
+                f"{self._out} was begun with another team's key: none of its orders of {certificate.span} came again",
+                hint="use the first key again, choose another OUT, or drop what is unfinished with --fresh",
+            )
+
+    async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
+        await self._off_loop(self._store_segment, certificate, table)
+        self._rows += certificate.rows
+        span = certificate.span
+        self._on_event(Committed(start=span.start, stop=span.stop, rows=certificate.rows, total_rows=self._rows))
+
+    def _store_segment(self, certificate: Certificate, table: pa.Table) -> None:
+        self._store.commit(with_extras(certificate, table, strict=self._settings.strict_values), table)
+
+
+def with_extras(certificate: Certificate, table: pa.Table, *, strict: bool) -> Certificate:
+    """Count a segment's values that only `_extra` holds; if `strict`, raise CertificateError for one without sense."""
+    extras = columns.extras(table)
+    if strict and extras.unparsed:
+        raise CertificateError(
+            f"{extras.unparsed} values of {certificate.span} do not parse, the first: {extras.example}",
+            hint="without --strict-values such a value is null in its column and kept whole in _extra",
+        )
+    return replace(certificate, values_in_extra=extras.values)
+
+
+def _summary(
+    out: Path, manifest: Manifest, *, elapsed: float, fetched: int | None = None, page_size: int = 1
+) -> Summary:
+    """Return the figures of a run that ended with this manifest; `fetched` rows came in it (None: it asked nothing)."""
+    run = manifest.run
+    asked_nothing = fetched is None
+    return Summary(
+        complete=manifest.complete,
+        rows=manifest.rows,
+        requests=0 if asked_nothing else run["requests"],
+        requests_ideal=0 if fetched is None else max(1, pages_of(fetched, page_size)),
+        retries=0 if asked_nothing else run["retries"],
+        rate_limited=0 if asked_nothing else run["rate_limited"],
+        repaired_segments=run["repaired_segments"],
+        segments=len(manifest.segments),
+        windows=run["windows"],
+        parts=len(manifest.parts),
+        bytes=sum(part.bytes for part in manifest.parts),
+        start=wire_time(manifest.whole.start),
+        end=wire_time(manifest.whole.stop - 1),
+        final_check=run["final_check"],
+        totals=run["totals"],
+        elapsed_seconds=round(elapsed, 3),
+        rows_per_second=round((fetched or 0) / elapsed, 1),
+        values_in_extra=sum(segment.certificate.values_in_extra for segment in manifest.segments),
+        out=str(out),
+        uncertified=tuple(run["uncertified"]),
+    )

@@ -1,0 +1,160 @@
+"""The end-to-end check: the server's total of the whole range must equal the rows held.
+
+If it does not, orders came or went in segments that were certified before. They are found by halving, by segments and
+then by pages within them, and asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.certify import Certificate
+from exporter.descent import differing
+from exporter.errors import CertificateError
+from exporter.plan import Span, leaves
+from exporter.seek import Seek
+from exporter.work import Work
+
+ROUNDS = 3
+"""How often the segments that changed are asked for again."""
+
+Read = Callable[[Span], pa.Table]
+
+REASON = "the end-to-end total differed"
+
+
+class FinalCheck:
+    """Check a whole range against the server's total, and mend what changed since it was certified."""
+
+    def __init__(
+        self,
+        work: Work,
+        whole: Span,
+        *,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None,
+    ) -> None:
+        """`certificates` gives what is committed now; `read`, which may block, a committed segment's rows.
+
+        Without `read` nothing can be mended.
+        """
+        self._work = work
+        self._whole = whole
+        self._certificates = certificates
+        self._read = read
+
+    async def run(self) -> bool | None:
+        """Return whether rows and total agree in the end; None where the server's totals can't tell."""
+        for _ in range(ROUNDS):
+            agrees = await self.agrees()
+            if agrees is not False or self._read is None:
+                return agrees
+            await self._mend(self._read)
+        return await self.agrees()
+
+    async def failure(self) -> CertificateError:
+        """Return the error that tells where rows and totals differ."""
+        segments = [(one.span, one.rows) for one in self._certificates()]
+        total, spans = await self._count(self._whole), await self._differing(segments)
+        rows = sum(rows for _, rows in segments)
+        return CertificateError(
+            f"{rows} orders of {self._whole} are held where the server's total is {total};"
+            f" the spans that differ: {', '.join(map(str, spans)) or 'none by itself'}",
+            hint="orders may be changing right now: the same command, a little later, asks for what differs again",
+        )
+
+    async def agrees(self) -> bool | None:
+        """Compare the rows held with the server's total."""
+        rows = sum(certificate.rows for certificate in self._certificates())
+        total = await self._count(self._whole)
+        if total is None:
+            return None
+        if total == rows:
+            return True
+        if total < rows and self._work.behaviour.cap is None:
+            await self._find_cap(total)
+        cap = self._work.behaviour.cap
+        if cap is not None and total >= cap and rows >= cap:
+            return not await self._differing([(one.span, one.rows) for one in self._certificates()])
+        if self._work.behaviour.padded:
+            return await self._inner_total() == rows
+        return False
+
+    async def _find_cap(self, total: int) -> None:
+        """Count the halves of the range: if they have more orders than the whole, totals stop at a number."""
+        middle = self._whole.start + self._whole.seconds // 2
+        halves = [await self._count(half) for half in (Span(self._whole.start, middle), Span(middle, self._whole.stop))]
+        if sum(half or 0 for half in halves) > total:
+            self._work.behaviour.find_cap(total)
+
+    async def _count(self, span: Span) -> int | None:
+        return await self._work.asker.count(span.start, span.stop - 1)
+
+    async def _inner_total(self) -> int | None:
+        """Count the range padded on both sides, less the orders shown beside it: for bounds that are not inclusive."""
+        asker, whole = self._work.asker, self._whole
+        total = await asker.count(whole.start - 1, whole.stop)
+        if total is None:
+            return None
+        for edge in (whole.start, whole.stop):
+            page = await asker.page(edge - 1, edge)
+            seconds = columns.seconds(await self._work.off_loop(self._work.zone.table, [page.cells]))
+            total -= sum(second not in whole for second in seconds.to_pylist())
+        return total
+
+    async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
+        """Ask for totals until the segments that differ are known."""
+        descent = differing(segments, cap=self._work.behaviour.cap)
+        try:
+            span = next(descent)
+            while True:
+                span = descent.send(await self._count(span))
+        except StopIteration as found:
+            return list(found.value)
+
+    async def _mend(self, read: Read) -> None:
+        """Ask again for what differs, and commit the segments anew."""
+        certificates = {one.span: one for one in self._certificates()}
+        if self._work.behaviour.padded:
+            doubtful = sorted(certificates)  # counts of spans tell nothing about their rows
+        else:
+            doubtful = await self._differing([(span, one.rows) for span, one in sorted(certificates.items())])
+        for span in doubtful:
+            table = await self._work.off_loop(read, span)
+            await self._mend_segment(certificates[span], table)
+
+    async def _mend_segment(self, certificate: Certificate, table: pa.Table) -> None:
+        work, span = self._work, certificate.span
+        parts = [span]
+        if not work.behaviour.padded and certificate.rows:
+            counts = await work.off_loop(_rows_by_second, table)
+            pieces = leaves(span, counts, rows=work.behaviour.page_size)
+            parts = await self._differing(pieces)
+        for part in parts:
+            table = await self._ask_again(part, table)
+        renewed = replace(certificate, rows=table.num_rows, way="seek", reason=REASON)
+        await work.commit(renewed, table)
+        work.note_repair(span, REASON, "asked again where counts differ")
+
+    async def _ask_again(self, part: Span, table: pa.Table) -> pa.Table:
+        """Return the table with one part of its span as the server shows it now."""
+        fresh: list[pa.Table] = []
+
+        async def collect(_: Certificate, rows: pa.Table) -> None:
+            fresh.append(rows)
+
+        await Seek(self._work, collect).run(part)
+        seconds = columns.seconds(table)
+        before = table.filter(pc.less(seconds, part.start))
+        after = table.filter(pc.greater_equal(seconds, part.stop))
+        return pa.concat_tables([before, *fresh, after]).combine_chunks()
+
+
+def _rows_by_second(table: pa.Table) -> list[tuple[int, int]]:
+    counted = pc.value_counts(columns.seconds(table))
+    return sorted(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))

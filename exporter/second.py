@@ -1,0 +1,89 @@
+"""Certify one second that holds more orders than a page: by its pages, else by its facets."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.certify import Page, judge
+from exporter.errors import RejectedError
+from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
+from exporter.plan import Span, pages_of
+from exporter.work import TRIES, Doubt, Work
+
+FACETS = {
+    "type": tuple(TYPE_LABELS["en"]),
+    "product_type": tuple(PRODUCT_LABELS["en"]),
+    "status": tuple(STATUS_LABELS["en"]),
+}
+"""The filters that tell the orders of one second apart, with all their codes."""
+
+
+async def whole_second(work: Work, second: int) -> pa.Table:
+    """Return the rows of one second; raise Doubt where neither pages nor facets add up."""
+    try:
+        return await _by_pages(work, second)
+    except (Doubt, RejectedError) as error:
+        reason = str(error)
+    for first in FACETS:
+        names = (first, *(name for name in FACETS if name != first))
+        try:
+            pages = await _by_facets(work, second, work.asker.filters, names)
+        except Doubt as error:
+            reason = str(error)
+            continue
+        return await work.off_loop(_joined, work, second, pages)
+    raise Doubt(f"{reason}; neither its pages nor its facets add up")
+
+
+async def _by_pages(work: Work, second: int) -> pa.Table:
+    """Ask for all pages of the second; what one try does not show, the next one may."""
+    reason = "its pages were never whole"
+    seen: list[Page] = []
+    for _ in range(TRIES):
+        pages = [await _page(work, second, 1)]
+        count = pages[0].total
+        if count is None:
+            raise Doubt("the answers have no total")
+        pages += [await _page(work, second, number) for number in range(2, pages_of(count, max(1, pages[0].rows)) + 1)]
+        # Tries with another total belong to another state of the server.
+        seen = [page for page in seen if page.total == count] + pages
+        verdict = await work.off_loop(partial(judge, Span(second, second + 1), work.zone, closed=seen))
+        if verdict.doubt is None:
+            return verdict.table
+        reason = verdict.doubt
+    raise Doubt(reason)
+
+
+async def _page(work: Work, second: int, number: int, filters: Filters | None = None) -> Page:
+    behaviour = work.behaviour
+    first, last = second - behaviour.pad_start, second + behaviour.pad_end
+    return await work.asker.page(first, last, number, filters=filters)
+
+
+async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str, ...]) -> list[Page]:
+    """Return pages that each show one facet of the second whole, and together all of it."""
+    page = await _page(work, second, 1, filters)
+    if page.whole(work.behaviour.page_size):
+        return [page]
+    if not names:
+        raise Doubt(f"more than a page of orders of one second that no filter tells apart: {page.total}")
+    name, *rest = names
+    pages: list[Page] = []
+    for code in getattr(filters, name) or FACETS[name]:
+        facet = dataclasses.replace(filters, **{name: (code,)})  # type: ignore[arg-type]  # the names are those of codes
+        pages += await _by_facets(work, second, facet, tuple(rest))
+    rows = sum(part.rows for part in pages)
+    if rows != page.total:
+        raise Doubt(f"the facets by {name} show {rows} orders where the total is {page.total}")
+    return pages
+
+
+def _joined(work: Work, second: int, pages: list[Page]) -> pa.Table:
+    table = work.zone.table([page.cells for page in pages])
+    seconds = columns.seconds(table)
+    return table.filter(pc.equal(seconds, second))

@@ -1,0 +1,164 @@
+"""Certify a span by first pages only: each answer is one snapshot, whole by construction.
+
+This is how a segment that fails its certificate is repaired, how a window ends (the tail is a seek that finds nothing
+new), and how the rest of an export goes on once a server's ties have proved unstable. Where even the order of records
+can't be relied on, the span is halved until each half fits one page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from exporter import columns
+from exporter.certify import Assembly, Certificate, Gone, Page, Piece, absent, assemble, at_second
+from exporter.plan import Span
+from exporter.second import whole_second
+from exporter.work import TRIES, Commit, Doubt, Work
+
+
+class _NothingMoreError(Doubt):
+    """A total promises more than all that comes."""
+
+
+class Seek:
+    """Certify and commit spans by snapshots, a group of pages at a time."""
+
+    def __init__(self, work: Work, commit: Commit | None = None) -> None:
+        self._work = work
+        self._commit = commit or work.commit
+
+    async def run(self, span: Span, *, head: Sequence[columns.Cells] = (), reason: str | None = None) -> int:
+        """Commit all that can be certified of a span; the rest goes to `work.missing`. Return the rows committed.
+
+        `head` are records of the span's first second that must come again; `reason` tells why a repair was needed.
+        """
+        at, rows = span.start, 0
+        while at < span.stop:
+            pieces, assembly, doubt = await self._group(at, span.stop, head)
+            if pieces:
+                await self._commit(self._certificate(at, pieces, assembly.table, reason), assembly.table)
+                at = pieces[-1].span.stop
+                rows += assembly.table.num_rows
+            last = pieces[-1].page if pieces else None
+            head = (last.head,) if last is not None and last.last == at else ()
+            if doubt is not None:
+                hole, why = doubt
+                self._work.give_up(hole, why)
+                at, head = hole.stop, ()
+        return rows
+
+    async def _group(
+        self, at: int, stop: int, head: Sequence[columns.Cells]
+    ) -> tuple[list[Piece], Assembly, tuple[Span, str] | None]:
+        """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
+        work = self._work
+        for _ in range(TRIES):
+            ascending = work.behaviour.ascending
+            pieces, doubt = await (self._pieces(at, stop) if ascending else self._halves(at, stop))
+            assembly = await work.off_loop(assemble, work.zone, pieces, head)
+            if ascending and not assembly.ascending:
+                work.behaviour.ascending = False
+                continue
+            if not ascending:
+                return pieces, assembly, doubt
+            if await self._skipped(assembly.jumps):
+                work.behaviour.ascending = False
+                continue
+            if assembly.gone is None or await self._deleted(assembly.gone):
+                return pieces, assembly, doubt
+        empty = await work.off_loop(assemble, work.zone, [])
+        return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
+
+    async def _pieces(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
+        pieces = list[Piece]()
+        while at < stop and len(pieces) < self._work.group_pages:
+            try:
+                page, end = await self._advance(at, stop)
+                if end > at:
+                    pieces.append(Piece(span=Span(at, end), page=page))
+                else:
+                    end = at + 1
+                    pieces.append(Piece(span=Span(at, end), rows=await whole_second(self._work, at)))
+            except _NothingMoreError as doubt:
+                return pieces, (Span(at, stop), str(doubt))
+            except Doubt as doubt:
+                return pieces, (Span(at, at + 1), str(doubt))
+            at = end
+        return pieces, None
+
+    async def _advance(self, at: int, stop: int) -> tuple[Page, int]:
+        """Ask what comes from `at` on; return the page and the second up to which it is whole (exclusive).
+
+        `at` itself means that the page holds nothing but a part of that one second.
+        """
+        behaviour = self._work.behaviour
+        for _ in range(TRIES):
+            page = await self._work.asker.page(at - behaviour.pad_start, stop)
+            if page.last is not None and page.last > at:
+                return page, min(page.last, stop)
+            if page.whole(behaviour.page_size):
+                return page, stop  # nothing after this second: the end
+            if page.last == at:
+                return page, at
+        raise _NothingMoreError(f"the total of {page.question} is {page.total}, but only {page.rows} records come")
+
+    async def _halves(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
+        """Halve what is left until each half fits one page: needs no order at all."""
+        pieces, pending = list[Piece](), [Span(at, stop)]
+        while pending and len(pieces) < self._work.group_pages:
+            span = pending.pop()
+            page = await self._work.asker.page(span.start - 1, span.stop)
+            if page.whole(self._work.behaviour.page_size):
+                pieces.append(Piece(span=span, page=page))
+            elif span.seconds > 1:
+                middle = span.start + span.seconds // 2
+                pending += [Span(middle, span.stop), Span(span.start, middle)]
+            else:
+                try:
+                    pieces.append(Piece(span=span, rows=await whole_second(self._work, span.start)))
+                except Doubt as doubt:
+                    return pieces, (span, str(doubt))
+        return pieces, None
+
+    async def _skipped(self, jumps: Sequence[tuple[Span, int]]) -> bool:
+        """Tell whether a piece lacks records: its answer and the next one disagree, and so does a count of it.
+
+        An answer that starts with its latest second looks as if nothing came before it.
+        """
+        for span, rows in jumps:
+            count = await self._work.asker.count(span.start, span.stop - 1)
+            if count is not None and count > rows:
+                return True
+        return False
+
+    async def _deleted(self, gone: Gone) -> bool:
+        """Tell whether records that did not come again are gone; if they are not, spans must be padded at the start."""
+        work = self._work
+        if work.behaviour.pad_start:
+            return True
+        page = await work.asker.page(gone.second - 1, gone.second + 1)
+        if await work.off_loop(_absent, work, gone.seen, page, gone.second) >= gone.missing:
+            return True
+        work.behaviour.pad_start = 1
+        return False
+
+    def _certificate(self, at: int, pieces: list[Piece], table: pa.Table, reason: str | None) -> Certificate:
+        pages = [piece.page for piece in pieces if piece.page is not None]
+        moments = [page.received for page in pages] or [0.0]
+        return Certificate(
+            span=Span(at, pieces[-1].span.stop),
+            rows=table.num_rows,
+            totals=tuple(page.total for page in pages if page.total is not None),
+            requests=len(pages),
+            fetched_from=min(moments),
+            fetched_to=max(moments),
+            way="seek" if self._work.behaviour.ascending else "halves",
+            reason=reason,
+        )
+
+
+def _absent(work: Work, seen: Sequence[columns.Cells], page: Page, second: int) -> int:
+    expected, found = work.zone.table(seen), work.zone.table([page.cells])
+    return absent(expected, at_second(found, second))

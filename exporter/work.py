@@ -1,0 +1,82 @@
+"""What all walks of one export share: how to ask, where to judge, where certified rows go, what was given up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+
+from exporter.asking import Asker
+from exporter.behaviour import Behaviour
+from exporter.certify import Certificate, Zone
+from exporter.errors import CertificateError
+from exporter.events import Event, Noticed, Repaired
+from exporter.plan import Span
+
+TRIES = 3
+"""How often a doubtful answer is asked for again before its span stays out of the result."""
+
+T = TypeVar("T")
+
+
+class Doubt(Exception):  # noqa: N818 - no error yet: another way is tried first
+    """What came can't be certified as it is; the text tells why."""
+
+
+class OffLoop(Protocol):
+    """Run a function in the worker thread."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
+        """Return what `function(*args)` returns."""
+        ...
+
+
+Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
+"""Take certified rows, in the result's order."""
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What the walks of one export share."""
+
+    asker: Asker
+    zone: Zone
+    emit: Callable[[Event], None]
+    commit: Commit
+    off_loop: OffLoop
+    group_pages: int
+    """Pages that are certified and committed together in a seek."""
+    missing_at_most: int | None
+    """Go on while no more spans than so many can't be certified; None: however many."""
+    missing: dict[Span, str] = field(default_factory=dict)
+    """The spans that could not be certified, and why."""
+    repaired: int = 0
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the server was found to do."""
+        return self.asker.behaviour
+
+    def note_repair(self, span: Span, reason: str, by: str) -> None:
+        """Count and tell a repair."""
+        self.repaired += 1
+        self.emit(Repaired(start=span.start, stop=span.stop, reason=reason, by=by))
+
+    def give_up(self, span: Span, reason: str) -> None:
+        """Leave a span out; raise CertificateError when there are so many that going on is of no use."""
+        self.missing[span] = reason
+        self.emit(Noticed(message=f"could not certify {span}: {reason}"))
+        if self.missing_at_most is not None and len(self.missing) > self.missing_at_most:
+            raise uncertified(self.missing)
+
+
+def uncertified(missing: dict[Span, str]) -> CertificateError:
+    """Return the error that names the spans that could not be certified."""
+    spans = "; ".join(f"{span}: {reason}" for span, reason in sorted(missing.items()))
+    return CertificateError(
+        f"{len(missing)} span{'s' * (len(missing) > 1)} could not be certified: {spans}",
+        hint="what is certified is kept: the same command asks for these spans again; "
+        "--allow-uncertified writes the result without them",
+    )
