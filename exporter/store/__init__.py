@@ -28,7 +28,9 @@ from exporter.store.swap import leave, recover, swap
 
 __all__ = ["Manifest", "Segment", "Status", "Store", "status"]
 
-_UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_UNUSABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+)
 
 
 class Store:
@@ -193,8 +195,9 @@ class Store:
         whole, spans = self.whole, self._spool.spans
         if whole is None or self._feed is None or (left := gaps(whole, [*spans, *missing])):
             raise ValueError(f"these spans are not committed: {', '.join(map(str, left if whole else []))}")
-        self._spool.sync()
+        segments = tuple(self._spool.segments)
         parts = self._feed.finish()
+        self._spool.close()
         metadata = self._schema.metadata or {}
         manifest = Manifest(
             query=self.asked,
@@ -202,7 +205,7 @@ class Store:
             timezone=self._schema.field("created_at").type.tz,
             language=metadata.get(b"exporter.language", b"en").decode(),
             base_url=self.asked.get("base_url"),
-            segments=tuple(self._spool.segments),
+            segments=segments,
             missing=tuple(gaps(whole, spans)),
             parts=tuple(parts),
             run=plain(facts),

@@ -133,9 +133,9 @@ class Spool:
         self._synced_at = self._clock()
 
     def close(self) -> None:
-        """Close the file; what was added lasts, unless the disk failed before."""
+        """Close the file; what was added lasts, unless the disk failed before. A second time does nothing."""
         try:
-            if self._failure is None:
+            if self._failure is None and not self._file.closed:
                 self.sync()
         finally:
             self._file.close()
