@@ -97,10 +97,15 @@ class Manifest:
     run: Mapping[str, Any]
 
     @property
+    def rows(self) -> int:
+        """The rows of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Rows, segments, parts and bytes."""
         return {
-            "rows": sum(part.rows for part in self.parts),
+            "rows": self.rows,
             "segments": len(self.segments),
             "parts": len(self.parts),
             "bytes": sum(part.bytes for part in self.parts),
