@@ -25,7 +25,8 @@ another `~` before it there."""
 
 def row_of(record: Record, *, language: str) -> Row:
     """Return the row of a record; raise CertificateError if it has no time."""
-    row: Row = {"order_id": _text(record.get("order_id")) or "", "created_at": _created_at(record)}
+    created_at = _created_at(record)
+    row: Row = {"order_id": _text(record.get("order_id")) or "", "created_at": created_at}
     for field in LABELS:
         row |= _labelled(field, _text(record.get(field)), language)
     row["product"] = _text(record.get("product"))
