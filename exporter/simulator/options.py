@@ -62,6 +62,12 @@ class Options:
     port: int = 0
     """The port to listen on; 0: any free one."""
 
+    def __post_init__(self) -> None:
+        for name in ("rows", "ties", "rate", "retry_after", "jitter", "latency"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, less than 0")
+        self.span()
+
     def span(self) -> tuple[int, int]:
         """Return the first and the last Unix second, both inclusive, at which an order may be made."""
         if self.end is not None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import dumps
+from subprocess import PIPE, Popen
 
 from exporter.simulator.options import Options
 
 _PROGRAM = (
-    "import pickle, sys; from exporter.simulator.server import run; run(pickle.loads(bytes.fromhex(sys.argv[1])))"
+    "import pickle, sys; from exporter.simulator.server import run; "
+    "run(pickle.loads(bytes.fromhex(sys.argv[1])), attached=True)"
 )
 
 
 @contextmanager
 def serving_apart(options: Options | None = None) -> Iterator[str]:
-    """Start a server in another process; yield its URL once it is ready; stop it in the end."""
+    """Start a server in another process; yield its URL once it is ready; stop it in the end, however this one ends."""
     command = [sys.executable, "-c", _PROGRAM, dumps(options or Options()).hex()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+    with Popen(command, text=True, stdin=PIPE, stdout=PIPE) as process:  # noqa: S603 - our own program
         try:
             assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
             url = process.stdout.readline().strip()

@@ -60,6 +60,8 @@ class Simulator:
             self.statistics.refused += 1
             return self._refusal()
         fault = self._spoiler.choose()
+        if fault == "gzip" and "gzip" not in headers.get("Accept-Encoding", ""):
+            fault = None
         language = headers.get("Lang", "en")
         self.statistics.serve((body, language), fault)
         try:
@@ -136,7 +138,7 @@ async def serving(options: Options | None = None, world: World | None = None) ->
     """Serve in the running loop; yield the simulator, whose `url` and `statistics` tell where and what."""
     options = options or Options()
     simulator = Simulator(options, world)
-    runner = web.AppRunner(simulator.app(), access_log=None, shutdown_timeout=0.0)
+    runner = web.AppRunner(simulator.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, options.host, options.port).start()
@@ -147,15 +149,20 @@ async def serving(options: Options | None = None, world: World | None = None) ->
         await runner.cleanup()
 
 
-def run(options: Options) -> None:
-    """Serve in the foreground: print the URL on one line when ready; return on SIGINT or SIGTERM."""
-    asyncio.run(_serve_until_stopped(options))
+def run(options: Options, *, attached: bool = False) -> None:
+    """Serve in the foreground: print the URL on one line when ready; return on SIGINT or SIGTERM.
+
+    `attached`: return at the end of standard input, too, so that the server does not outlive its parent.
+    """
+    asyncio.run(_serve_until_stopped(options, attached=attached))
 
 
-async def _serve_until_stopped(options: Options) -> None:
-    stopped = asyncio.Event()
+async def _serve_until_stopped(options: Options, *, attached: bool) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stopped.set)
+    if attached:
+        loop.add_reader(sys.stdin, stopped.set)
     async with serving(options) as simulator:
         sys.stdout.write(f"{simulator.url}\n")
         sys.stdout.flush()

@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 
 from exporter.orders import Record, second_of
-from exporter.simulator.data import Columns, given_orders, image_number, make_orders
+from exporter.simulator.data import Columns, given_orders, make_orders
 from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
+from exporter.simulator.lookup import Lookup
 from exporter.simulator.moments import draw_seconds
 from exporter.simulator.options import Options
 from exporter.simulator.quirks import Quirks
-from exporter.simulator.requests import WRONG_PARAMETER, Filters, RefusedError, Request, default_range, read_request
+from exporter.simulator.requests import WRONG_PARAMETER, RefusedError, Request, default_range, read_request
 
-_CACHED = 8  # selections that are kept; a million orders take 8 MB each
 _DAY = 86_400
 
 
@@ -39,7 +39,7 @@ class World:
         self._random = Random(seed)
         self._made = len(columns)
         self._next_deadline = 0
-        self._selections: dict[object, Sequence[int]] = {}
+        self._lookup = Lookup(columns, self.quirks, self._random)
 
     @classmethod
     def of(cls, options: Options) -> World:
@@ -94,7 +94,8 @@ class World:
         request = read_request({**whole, **(body or {})}, now)
         moments = self.columns.moments
         low, high = bisect_left(moments, request.first * 1000), bisect_left(moments, (request.last + 1) * 1000)
-        return [orjson.loads(row) for row in self._rows(self._selection(request.filters, low, high), language, now)]
+        found = self._lookup.find(request.filters, low, high)
+        return [orjson.loads(row) for row in self._rows(found, language, now)]
 
     def insert(self, moment: int) -> Record:
         """Let a late order appear that was made at a moment in milliseconds; return its record."""
@@ -115,7 +116,7 @@ class World:
         self._end(index, self._random.choice([code for code in STATUSES if code not in (old, UNPAID)]))
 
     def _drifted(self, row: bytes) -> Record:
-        self._selections.clear()
+        self._lookup.forget()
         self._next_deadline = 0
         record: Record = orjson.loads(row)
         self.drifted.append(record)
@@ -156,7 +157,7 @@ class World:
             row = row.replace(before, after, 1)
         columns.rows[index] = row[: row.index(b'"expired_at"')] + b'"expired_at":"","expired_seconds":0}'
         columns.statuses[index], columns.deadlines[index] = status, 0
-        self._selections.clear()
+        self._lookup.forget()
 
     def _success(self, request: Request, language: str, now: float) -> bytes:
         quirks, page = self.quirks, request.page
@@ -166,7 +167,7 @@ class World:
             raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
         if quirks.ignored_range and self._random.random() < quirks.ignored_range:
             first, last = default_range(now)
-        found = self._selection(request.filters, *self._bounds(first, last))
+        found = self._lookup.find(request.filters, *self._lookup.bounds(first, last))
         total = len(found)
         if page > 1 and (page - 1) * size >= total:
             if quirks.past_end == "refuse":
@@ -177,7 +178,7 @@ class World:
             if quirks.beyond_depth == "refuse":
                 raise RefusedError(WRONG_PARAMETER, f"only the first {quirks.depth_cap} items can be listed")
             page = total + 1
-        indices = self._page(found, (page - 1) * size, page * size, request)
+        indices = self._lookup.page(found, (page - 1) * size, page * size, request)
         rows = b",".join(self._rows(indices, language, now))
         listed = b"[%b]" % rows if rows or quirks.nothing == "list" else b"null"
         numbers = orjson.dumps(self._numbers(request, size, total))[1:]
@@ -189,68 +190,6 @@ class World:
         if asked > self.quirks.max_page_size and self.quirks.oversize == "refuse":
             raise RefusedError(WRONG_PARAMETER, f"pagesize must not exceed {self.quirks.max_page_size}")
         return min(asked, self.quirks.max_page_size)
-
-    def _bounds(self, first: int, last: int) -> tuple[int, int]:
-        """Return which indices lie in the span: from, and up to but not including."""
-        moments, quirks = self.columns.moments, self.quirks
-        low = (bisect_right if quirks.open_start else bisect_left)(moments, first * 1000)
-        high = (bisect_left if quirks.open_end else bisect_right)(moments, last * 1000)
-        return low, max(low, high)
-
-    def _selection(self, filters: Filters, low: int, high: int) -> Sequence[int]:
-        """Return the ascending indices from `low` up to but not including `high` that the filters let through."""
-        if filters == Filters():
-            return range(low, high)
-        chosen = self._cached(filters, lambda: self._filtered(filters))
-        return chosen[bisect_left(chosen, low) : bisect_left(chosen, high)]
-
-    def _filtered(self, filters: Filters) -> Sequence[int]:
-        columns = self.columns
-        indices: Iterable[int] = range(len(columns))
-        coded = ((columns.statuses, filters.status), (columns.types, filters.type))
-        for codes, wanted in (*coded, (columns.products, filters.product_type)):
-            if wanted:
-                indices = [index for index in indices if codes[index] in wanted]
-        if filters.image_ids:
-            images = {image_number(name) for name in filters.image_ids}
-            indices = [index for index in indices if columns.images[index] in images]
-        if filters.order_id:
-            member = b'"order_id":' + orjson.dumps(filters.order_id)
-            indices = [index for index in indices if member in columns.rows[index]]
-        return array("q", indices)
-
-    def _cached(self, key: object, make: Callable[[], Sequence[int]]) -> Sequence[int]:
-        if key not in self._selections:
-            if len(self._selections) >= _CACHED:
-                self._selections.clear()
-            self._selections[key] = make()
-        return self._selections[key]
-
-    def _page(self, found: Sequence[int], start: int, stop: int, request: Request) -> Sequence[int]:
-        """Return what stands at places `start` up to but not including `stop` once the found ones are sorted."""
-        sort = self.quirks.sort
-        descending = sort == "descending" or (sort == "obeyed" and request.descending)
-        if sort == "total" or (sort == "obeyed" and request.sort_by == "total"):
-            key = (request.filters, request.first, request.last, descending)
-            amounts = self.columns.amounts
-            ranked = self._cached(key, lambda: sorted(found, key=amounts.__getitem__, reverse=descending))
-            return ranked[start:stop]
-        stop = min(stop, len(found))
-        start = min(start, stop)
-        if descending:
-            start, stop = len(found) - stop, len(found) - start
-        page = self._shuffled(found, start, stop) if self.quirks.shuffled_ties else found[start:stop]
-        return page[::-1] if descending else page
-
-    def _shuffled(self, found: Sequence[int], start: int, stop: int) -> Sequence[int]:
-        """Return the places `start` to `stop` after every group of one moment was shuffled."""
-        if start == stop:
-            return ()
-        moments = self.columns.moments
-        left = bisect_left(found, bisect_left(moments, moments[found[start]]))
-        right = bisect_left(found, bisect_right(moments, moments[found[stop - 1]]))
-        shuffled = sorted(found[left:right], key=lambda index: (moments[index], self._random.random()))
-        return shuffled[start - left : stop - left]
 
     def _rows(self, indices: Sequence[int], language: str, now: float) -> list[bytes]:
         """Return the records with their countdowns, in the language asked for."""

@@ -68,7 +68,13 @@ def test_more_orders_than_seconds_can_hold_are_refused() -> None:
 
 def test_a_start_after_the_end_is_refused() -> None:
     with pytest.raises(ValueError, match="after their end"):
-        records(start="2026-01-02", end="2026-01-01")
+        Options(start="2026-01-02", end="2026-01-01")
+
+
+@pytest.mark.parametrize("name", ["rows", "ties", "rate", "retry_after", "jitter", "latency"])
+def test_a_number_below_zero_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Options(**{name: -1})  # type: ignore[arg-type]
 
 
 def test_a_crowded_second_after_another_is_spread_to_the_last_one() -> None:

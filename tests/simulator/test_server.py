@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-import subprocess
+import asyncio
+import signal
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from subprocess import PIPE, Popen, run
 from typing import Any
 
 import aiohttp
@@ -142,6 +144,22 @@ async def test_every_fault_reaches_the_client(kind: str) -> None:
         assert body == simulator.world.reply(ASCENDING), "the next request is served"
 
 
+async def test_an_answer_is_compressed_only_for_those_who_accept_it() -> None:
+    async with asking(Options(rows=600, faults=Faults(gzip=1))) as (_, ask):
+        response, body = await ask(headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in response.headers
+    assert len(orjson.loads(body)["data"]["list"]) == 500
+
+
+async def test_a_stalled_answer_does_not_hold_up_the_end() -> None:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    async with asking(Options(rows=1, faults=Faults(stall=1, stall_seconds=60))) as (_, ask):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(), 0.05)
+    assert loop.time() - start < 5
+
+
 async def test_latency_and_jitter_delay_the_answer() -> None:
     async with asking(Options(rows=1, latency=0.001, jitter=0.001)) as (_, ask):
         response, _body = await ask()
@@ -153,6 +171,21 @@ def test_a_process_of_its_own_serves_until_it_is_stopped() -> None:
         assert orjson.loads(response.read())["requests"] == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None])
+def test_a_server_in_the_foreground_stops_when_told_to_and_when_its_parent_has_gone(number: int | None) -> None:
+    program = "from exporter.simulator import Options; from exporter.simulator.server import run; "
+    program += "run(Options(rows=1), attached=True)"
+    with Popen([sys.executable, "-c", program], text=True, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        if number is None:
+            process.stdin.close()
+        else:
+            process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+
+
 def test_a_process_that_cannot_serve_says_so() -> None:
     with pytest.raises(RuntimeError, match="before it was ready"), serving_apart(Options(host="not an address")):
         pass
@@ -160,4 +193,4 @@ def test_a_process_that_cannot_serve_says_so() -> None:
 
 def test_the_options_are_light_to_import() -> None:
     program = "import sys, exporter.simulator; sys.exit('aiohttp' in sys.modules or 'orjson' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert run([sys.executable, "-c", program], check=False).returncode == 0

@@ -5,6 +5,8 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Question, second_of, wire_time
 from exporter.simulator import Options
@@ -22,6 +24,32 @@ def world() -> World:
 def test_the_pages_of_a_question_hold_every_order_once_in_order(world: World) -> None:
     assert every_page(world, pagesize=500) == world.oracle()
     assert every_page(world, pagesize=499, order="desc") == world.oracle()[::-1]
+
+
+@given(
+    offsets=st.lists(st.integers(0, 20), max_size=40).map(sorted),
+    first=st.integers(0, 20),
+    width=st.integers(0, 20),
+    size=st.integers(1, 12),
+    page=st.integers(1, 12),
+)
+def test_any_page_of_any_span_is_what_slicing_all_orders_gives(
+    offsets: list[int], first: int, width: int, size: int, page: int
+) -> None:
+    world = World.at([(NOON + offset) * 1000 for offset in offsets], now=NOON)
+    first, last = NOON + first, NOON + first + width
+    found = [record for record in world.oracle() if first <= second_of(record) <= last]
+    body: dict[str, Any] = {
+        "created_at_start": wire_time(first),
+        "created_at_end": wire_time(last),
+        "pagesize": size,
+        "page": page,
+    }
+    part = slice((page - 1) * size, page * size)
+    data = ask(world, **body)
+    assert data["list"] == found[part]
+    assert ask(world, **body, order="desc")["list"] == found[::-1][part]
+    assert (data["total"], data["total_page"]) == (len(found), -(-len(found) // size))
 
 
 def test_an_answer_tells_its_page_its_size_and_how_much_there_is(world: World) -> None:
