@@ -18,6 +18,7 @@ import orjson
 
 from exporter.orders import API_ZONE, Record
 from exporter.simulator.labels import UNPAID, code_of, label
+from exporter.simulator.moments import ZONE_SECONDS
 
 IMAGES = 10_000  # cloud phones `image-0000` to `image-9999`
 REFUND = 7  # code of `type`
@@ -105,10 +106,10 @@ def _amounts(random: Random) -> list[tuple[int, str]]:
     ]
 
 
-_KINDS = [_kind(random) for random in [Random(0)] for _ in range(1024)]
-_AMOUNTS = [amount for random in [Random(0)] for amount in _amounts(random)]
+_TABLES = Random(0)  # the same tables for every seed
+_KINDS = [_kind(_TABLES) for _ in range(1024)]
+_AMOUNTS = _amounts(_TABLES)
 _CLOCK = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
-_ZONE_SECONDS = 8 * 3600
 
 
 def image_number(name: str) -> int:
@@ -138,7 +139,7 @@ def make_orders(moments: array[int], random: Random, *, first_index: int = 0) ->
         if kind_type == REFUND and recent:
             number = recent[(word >> 40) % len(recent)]
         second = moment // 1000
-        day, rest = divmod(second + _ZONE_SECONDS, 86_400)
+        day, rest = divmod(second + ZONE_SECONDS, 86_400)
         if (date := days.get(day)) is None:
             date = days[day] = dt.date.fromordinal(719_163 + day).isoformat()
         deadline, expired_at = 0, ""

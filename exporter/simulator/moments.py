@@ -9,7 +9,7 @@ from exporter.orders import API_ZONE
 from exporter.simulator.options import Shape
 
 _DAY = 86_400
-_ZONE_SECONDS = int(API_ZONE.utcoffset(None).total_seconds())
+ZONE_SECONDS = int(API_ZONE.utcoffset(None).total_seconds())
 _BURST_ORDERS, _BURST_SECONDS = 200, 30
 
 
@@ -32,7 +32,7 @@ def _shaped(count: int, first: int, last: int, shape: Shape, random: Random) -> 
     if shape == "late":
         return (last - (last - second) // 10 for second in flat)
     if shape == "days":  # the two seconds before and the two seconds after a midnight in GMT+08:00
-        midnights = (second - (second + _ZONE_SECONDS) % _DAY for second in flat)
+        midnights = (second - (second + ZONE_SECONDS) % _DAY for second in flat)
         return (min(max(midnight + random.randrange(-2, 3), first), last) for midnight in midnights)
     if shape == "bursty":  # half of the orders in bursts, the others evenly between
         centres = [first + int(random.random() * width) for _ in range(count // _BURST_ORDERS + 1)]
