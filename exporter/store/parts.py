@@ -54,8 +54,7 @@ class PartWriter:
         self._disk = disk
         self._compression = compression
         self._single = single
-        own = {QUERY_KEY: orjson.dumps(query, option=orjson.OPT_SORT_KEYS), FORMAT_KEY: str(FORMAT).encode()}
-        self._schema = schema.with_metadata({**(schema.metadata or {}), **own})
+        self._schema = schema.with_metadata(file_metadata(schema, query))
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._open: _OpenPart | None = None
@@ -98,7 +97,7 @@ class PartWriter:
             self._close_part()
 
     def _open_part(self) -> _OpenPart:
-        path = self._folder / (self._single or f"part-{len(self._parts):05d}.parquet")
+        path = self._folder / (self._single or name_of(len(self._parts)))
         self._open = _OpenPart(path, self._disk, schema=self._schema, compression=self._compression)
         return self._open
 
@@ -177,6 +176,17 @@ class _HashedFile:
     def close(self) -> None:
         self.closed = True
         self._file.close()
+
+
+def name_of(number: int) -> str:
+    """Return the name of a part of a folder."""
+    return f"part-{number:05d}.parquet"
+
+
+def file_metadata(schema: pa.Schema, query: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Return what a part's metadata say, beside its digest: the schema's own, the query, the manifest's version."""
+    text = orjson.dumps(query, option=orjson.OPT_SORT_KEYS)
+    return {**(schema.metadata or {}), QUERY_KEY: text, FORMAT_KEY: str(FORMAT).encode()}
 
 
 def moment(value: pa.Scalar | None) -> str | None:
