@@ -1,1 +1,38 @@
-"""Export the whole order history of a DuoPlus team to Parquet, and prove that it is complete."""
+"""Export the whole order history of a DuoPlus team to Parquet, and prove that it is complete.
+
+result = exporter.run("orders", start="2024-01-01")
+frame = result.to_pandas()
+"""
+
+from exporter.config import Options
+from exporter.errors import (
+    ApiError,
+    CertificateError,
+    ConfigError,
+    DiskError,
+    ExportError,
+    OutputError,
+    RejectedError,
+    UnauthorizedError,
+)
+from exporter.events import Event
+from exporter.result import Result, arun, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
+
+__all__ = [
+    "ApiError",
+    "CertificateError",
+    "ConfigError",
+    "DiskError",
+    "Event",
+    "ExportError",
+    "Options",
+    "OutputError",
+    "RejectedError",
+    "Result",
+    "UnauthorizedError",
+    "arun",
+    "open",
+    "records",
+    "run",
+    "stream",
+]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any, Protocol, TextIO
 from exporter.errors import ConfigError
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
 from exporter.orders import wire_time
+from exporter.tables import duration
 
 LINE_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -127,14 +129,6 @@ def message(event: Event, *, verbose: bool = False) -> str | None:  # noqa: PLR0
             return None
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as `4.2 s`, and from a minute on as `1:05` or `2:03:04`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
 class Screen(Protocol):
     """Where progress shows."""
 
@@ -185,7 +179,8 @@ class Bar:
             self._bar = self._kind(
                 total=tally.total,
                 file=self._stream,
-                dynamic_ncols=True,
+                desc=tally.text(now),
+                **({"dynamic_ncols": True} if _has_size(self._stream) else {"ncols": 80, "nrows": 24}),
                 miniters=0,
                 bar_format="{percentage:3.0f}%|{bar}| {desc}" if tally.total else "{desc}",
             )
@@ -215,6 +210,14 @@ def _tqdm(*, notebook: bool) -> Any:
     return type("tqdm", (tqdm,), {"monitor_interval": 0})
 
 
+def _has_size(stream: TextIO) -> bool:
+    """Tell whether the terminal knows its size: some, in containers, say 0, and tqdm would draw nothing."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except (OSError, ValueError):
+        return False
+
+
 def in_notebook() -> bool:
     """Tell whether this is Jupyter's kernel, where a bar is a widget."""
     ipython = sys.modules.get("IPython")
@@ -240,7 +243,7 @@ class Progress:
         if self.log is not None and (entry := message(event, verbose=True)):
             self.log(entry)
         if isinstance(event, Repaired):
-            self.repairs.append(message(event) or "")
+            self.repairs.append((message(event) or "").removeprefix("repaired "))
         if self._screen is not None:
             if text := message(event, verbose=self._verbose):
                 self._screen.say(text)
@@ -266,7 +269,7 @@ def watching(screen: Screen | None, *, log_file: Path | None = None, verbose: bo
             try:
                 log = stack.enter_context(log_file.open("a", encoding="utf-8"))
             except OSError as error:
-                raise ConfigError(f"the log file {log_file} can't be written", hint="Check --log-file.") from error
+                raise ConfigError(f"the log file {log_file} can't be written", hint="check --log-file") from error
             progress.log = lambda text: print(
                 f"{dt.datetime.now().astimezone().isoformat(timespec='seconds')} {text}", file=log, flush=True
             )

@@ -25,7 +25,7 @@ class Place:
     """Where values come from, and how an option is written there."""
 
     name: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
     spell: Callable[[str], str]
     """The name of an option, as it is written there."""
     write: Callable[[str, Any], str]
@@ -62,9 +62,9 @@ def toml_file(path: Path, known: Iterable[str]) -> Place:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings in {path} can't be read: {reason(error)}", hint="Check --config.") from error
+        raise ConfigError(f"the settings in {path} can't be read: {reason(error)}", hint="check --config") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}", hint="A line of it looks like: rate = 1") from error
+        raise ConfigError(f"{path} is no TOML: {error}", hint="a line of it looks like: rate = 1") from error
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key, name in zip(content, values, strict=True):
         if name not in known:
@@ -97,15 +97,15 @@ class Chosen:
     options: Mapping[str, Option]
     order: tuple[Place, ...]
     places: Mapping[str, Place | None]
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def refuse(self, name: str, reason: str) -> ConfigError:
         """Return the error for one option: what was given and where, what is allowed, an example."""
         place = self.places[name] or self.order[0]
         given = place.values.get(name, self.options[name].default)
         example = place.write(name, self.options[name].example)
-        shown = repr(given) if isinstance(given, str) else str(given)
-        return ConfigError(f"{place.spell(name)} is {shown}: {reason}", hint=f"For example: {example}")
+        shown = "what it is" if name == "api_key" else repr(given) if isinstance(given, str) else str(given)
+        return ConfigError(f"{place.spell(name)} is {shown}: {reason}", hint=f"for example: {example}")
 
     def rank(self, name: str) -> int:
         """Return how far from the user an option was named: 0 for the first place, more for those it overrides."""
@@ -131,7 +131,7 @@ def settings(chosen: Chosen, environ: Mapping[str, str], *, now: dt.datetime) ->
     """Return the settings of an export; raise ConfigError where options contradict each other or the key is missing."""
     values = chosen.values
     start, end = _range(chosen, now)
-    same = {field.name for field in fields(Settings)} & values.keys() - {"start", "end", "base_url"}
+    same = {field.name for field in fields(Settings)} & values.keys() - {"start", "end", "base_url", "api_key"}
     return Settings(
         base_url=_address(chosen),
         api_key=key(chosen, environ)[0],
@@ -166,12 +166,12 @@ def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[str, str]:
     else:
         found, place = variable, KEY_VARIABLE
     if not found:
-        hint = f"Set {KEY_VARIABLE}, or name a file that holds the key with --api-key-file."
+        hint = f"set {KEY_VARIABLE}, or name a file that holds the key with --api-key-file"
         raise ConfigError("there is no API key" if place == KEY_VARIABLE else f"{place} holds no key", hint=hint)
     if not found.isascii() or not found.isprintable() or " " in found:
         raise ConfigError(
             f"the key in {place} has characters that no key has",
-            hint="It is one word of letters and digits: copy it again.",
+            hint="it is one word of letters and digits: copy it again",
         )
     return found, place
 
@@ -241,4 +241,4 @@ def _kebab(name: str) -> str:
 def _meant(name: str, known: Iterable[str], spell: Callable[[str], str]) -> str:
     """Return a hint: the nearest option, or all of them."""
     guess = readers.nearest(name, known)
-    return f"Did you mean {spell(guess)}?" if guess else f"Known are {', '.join(map(spell, known))}."
+    return f"did you mean {spell(guess)}?" if guess else f"known are {', '.join(map(spell, known))}"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from exporter.cli.declare import app, environ
 from exporter.cli.failures import Failed, Stopped, report, signals_raise
+from exporter.cli.look import check, plan
 from exporter.cli.run import run
+from exporter.cli.serve import demo, simulate
+from exporter.cli.stand import status
 from exporter.errors import ConfigError
 
 app.register_install_completion_command(help="Install completion for this shell.")
-__all__ = ["app", "main", "run"]
+USAGE = "exporter --help shows the commands, exporter run --help the options of run"
+
+__all__ = ["app", "check", "demo", "main", "plan", "run", "simulate", "status"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
@@ -25,7 +31,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in tokens
     try:
         with signals_raise():
-            return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+            return _parsed(tokens)() or 0
     except CycloptsError as error:
         return report(_wrong(error), as_json=as_json, verbose=False)
     except Failed as failed:
@@ -38,11 +44,20 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return report(error, as_json=as_json, verbose=verbose)
 
 
+def _parsed(tokens: list[str]) -> Callable[[], int | None]:
+    """Return the command with its arguments; raise ConfigError for values that contradict each other."""
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except ValueError as error:
+        raise ConfigError(str(error), hint=USAGE) from error
+    return partial(command, *bound.args, **bound.kwargs)
+
+
 def _wrong(error: CycloptsError) -> ConfigError:
     """Return what is wrong with a command line in our own words; cyclopts knows the nearest name."""
     error.verbose = False
     said, _, meant = str(error).partition(" Did you mean ")
-    hint = f"Did you mean {meant}" if meant else "exporter --help shows all commands, exporter run --help its options."
+    hint = f"did you mean {meant}" if meant else USAGE
     match error:
         case UnknownOptionError() | UnknownCommandError():
             return ConfigError(said.rstrip(".").replace("Unknown", "unknown"), hint=hint)

@@ -17,10 +17,18 @@ Command = TypeVar("Command", bound=Callable[..., int])
 
 ALL = (Query, Connection, Work, Output)
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("duoplus-exporter")
+
+
 app = App(
     name="exporter",
     help="Export the whole order history of a DuoPlus team to Parquet, and prove that it is complete.",
     help_format="plaintext",
+    version=_version,
     version_flags=("--version", "-V"),
 )
 

@@ -14,8 +14,8 @@ from typing import Any
 from exporter.errors import ExportError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GOES_ON = "What is certified is kept; the same command goes on."
-REPORT = "This is a bug in exporter: please report it with the command and what --verbose prints."
+GOES_ON = "what is certified is kept; the same command goes on"
+REPORT = "this is a bug in exporter: please report it with the command and what --verbose prints"
 
 
 class Stopped(BaseException):
@@ -47,8 +47,9 @@ def report(error: BaseException, *, as_json: bool, verbose: bool, facts: Mapping
     if verbose and not isinstance(error, Stopped):
         traceback.print_exception(error)
     _say(f"error: {message}")
-    if isinstance(error, ExportError) and error.__cause__ is not None:
-        _say(f"cause: {error.__cause__ or type(error.__cause__).__name__}")
+    cause = str(error.__cause__ or "")
+    if isinstance(error, ExportError) and cause and cause not in message:
+        _say(f"cause: {cause}")
     if hint:
         _say(f"hint: {hint}")
     if as_json:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,21 +14,23 @@ from exporter import sources
 from exporter.cli.declare import Origin, chosen, command, environ, settings
 from exporter.cli.failures import SIGNALS, Failed, Stopped
 from exporter.cli.story import story
-from exporter.config import Connection, Output, Query, Work
+from exporter.config import Connection, Output, Query, Settings, Work
 from exporter.errors import CertificateError
 from exporter.progress import screen_for, watching
+from exporter.tables import table
 
 Result = TypeVar("Result")
 
 EXAMPLES = """\
 Examples:
   exporter run orders/
-  exporter run orders/ --start 2024-01-01 --end 2024-12-31 --timezone Europe/Berlin
+  exporter run orders/ --start 2024-01-01 --end 2024-12-31
   exporter run refunds.parquet --type refund --status finished,refunded
   exporter run orders/ --site mainland --config export.toml --json
 
-Each option is an environment variable, too (EXPORTER_PAGE_SIZE), and a key of a TOML file (page-size); flag goes
-before environment, environment before file. The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
+Each option is also an environment variable (EXPORTER_PAGE_SIZE) and a key of a
+TOML file (page-size). Flags go before the environment, that before the file.
+The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
 """
 
 
@@ -42,39 +43,42 @@ def run(out: str, /, **given: Any) -> int:
     options = chosen(given)
     if given.get("show_settings"):
         return show_settings(options)
-    made, told = settings(options), options.values
+    export_to(Path(out), settings(options), options.values)
+    return 0
+
+
+def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
+    """Export with the progress and the report that the options of the output ask for; raise `Failed` if it fails."""
     as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
     from exporter.export import export
 
     with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
         try:
-            summary = until_stopped(export(Path(out), made, on_event=progress))
+            summary = until_stopped(export(out, made, on_event=progress))
         except (Exception, Stopped) as error:
-            raise Failed({**progress.tally.facts(), "out": out}, as_json=as_json, verbose=verbose) from error
+            raise Failed({**progress.tally.facts(), "out": str(out)}, as_json=as_json, verbose=verbose) from error
     facts = dataclasses.asdict(summary)
     if not quiet:
         print(story(summary, progress.repairs), file=sys.stderr if as_json else sys.stdout)
     if not summary.complete:
         raise Failed(facts, as_json=as_json, verbose=verbose) from CertificateError(
             f"these spans could not be certified: {', '.join(summary.uncertified)}",
-            hint="--allow-uncertified wrote the result without proof for them; try again with --overwrite.",
+            hint="--allow-uncertified wrote the result without proof for them; try again with --overwrite",
         )
     if as_json:
-        print(json.dumps(facts))
-    return 0
+        print(json.dumps(facts, ensure_ascii=False))
 
 
 def show_settings(options: sources.Chosen) -> int:
     """Print what is in force and where each value comes from."""
-    rows = sources.shown(options, environ())
-    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, value, place in rows:
-        print(f"{name:{wide[0]}}  {value:{wide[1]}}  {place}")
+    print(table(sources.shown(options, environ())))
     return 0
 
 
 def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it; a signal that asks to stop cancels it and raises `Stopped` once it has cleaned up."""
+    import asyncio
+
     stopped: list[int] = []
 
     async def main() -> Result:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.progress import duration
 from exporter.summary import Summary
+from exporter.tables import duration, size
 
 REPAIRS_SHOWN = 10
 
@@ -21,7 +21,7 @@ def story(summary: Summary, repairs: list[str]) -> str:
     lines.append(f"files     {summary.parts} in {summary.out}, {size(summary.bytes)}")
     if summary.values_in_extra:
         lines.append(
-            f"_extra    {summary.values_in_extra:,} values have no place in a column and are kept as they came"
+            f"_extra    {summary.values_in_extra:,} values that no column gives back to the letter, kept as they came"
         )
     if not summary.final_check:
         lines.append("check     the last comparison of totals was left out (--no-final-check)")
@@ -31,15 +31,6 @@ def story(summary: Summary, repairs: list[str]) -> str:
         more = [f"          … and {len(repairs) - REPAIRS_SHOWN} more"] if len(repairs) > REPAIRS_SHOWN else []
         lines += ["repaired  " + "\n          ".join(repairs[:REPAIRS_SHOWN]), *more]
     return "\n".join([*lines, *_opening(Path(summary.out))])
-
-
-def size(count: float) -> str:
-    """Return bytes as people say them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            break
-        count /= 1000
-    return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
 
 
 def _verdict(summary: Summary) -> str:

@@ -1,0 +1,151 @@
+"""`exporter plan` and `exporter check`: ask the API a little, write nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from cyclopts import Parameter
+
+from exporter import sources
+from exporter.cli.declare import Origin, chosen, command, settings
+from exporter.cli.run import until_stopped
+from exporter.config import Connection, Output, Query, Settings, Work, options_of
+from exporter.events import Event
+from exporter.progress import message
+from exporter.tables import duration, size, table
+
+if TYPE_CHECKING:
+    from exporter import preview
+
+Result = TypeVar("Result")
+
+UNUSED = ("quiet", "log_file", "show_settings", *options_of(Work).keys() - {"page_size", "compression"})
+"""Options that mean nothing here."""
+
+PLAN_EXAMPLES = """\
+Examples:
+  exporter plan
+  exporter plan --start 2024-01-01 --type renewal --by month
+"""
+CHECK_EXAMPLES = """\
+Examples:
+  exporter check
+  exporter check --site mainland --api-key-file ~/.duoplus-key
+"""
+
+
+@command(Query, Connection, Work, Output, Origin, without=UNUSED, epilogue=PLAN_EXAMPLES)
+def plan(
+    *,
+    by: Annotated[
+        Literal["month"] | None, Parameter(help="Count the orders of each month, too, by one request each.")
+    ] = None,
+    **given: Any,
+) -> int:
+    """Tell what an export would take: orders, requests, time, size. Sends one or two requests."""
+    from exporter import preview
+
+    options = chosen(given)
+    made = settings(options)
+
+    async def look(ask: preview.Ask) -> tuple[preview.Preview, list[dict[str, Any]]]:
+        seen = await preview.preview(ask, made, now=time.time())
+        if by is None or seen.first is None:
+            return seen, []
+        months = preview.months(seen.first, seen.end if seen.last is None else seen.last, made.timezone)
+        cost = duration(len(months) / made.rate)
+        print(f"counting {len(months)} months: {len(months)} requests, about {cost}", file=sys.stderr)
+        counts = await preview.by_month(ask, made, months)
+        names = (f"{dt.datetime.fromtimestamp(first, ZoneInfo(made.timezone)):%Y-%m}" for first, _ in months)
+        return seen, [{"month": name, "orders": count} for name, count in zip(names, counts, strict=True)]
+
+    seen, months = _asking(made, look)
+    facts = dataclasses.asdict(seen)
+    for name in ("start", "end", "first", "last"):
+        facts[name] = _local(facts[name], made.timezone)
+    if options.values["json"]:
+        print(json.dumps(facts | ({"months": months} if by else {})))
+        return 0
+    capped = " (perhaps more: the server may count no further)" if seen.maybe_capped else ""
+    rows = [
+        ("orders", f"{seen.orders:,}{capped}" if seen.orders is not None else "the server does not tell"),
+        ("range", f"{facts['start']} to {facts['end']}"),
+        ("first order", facts["first"] or "-"),
+        (
+            "last order",
+            facts["last"] or ("-" if seen.first is None else "not known: the server does not page that deep"),
+        ),
+        ("requests", f"about {seen.requests:,}" if seen.requests is not None else "-"),
+        ("time", f"about {duration(seen.seconds)} at {made.rate:g}/s" if seen.seconds is not None else "-"),
+        ("size", f"about {size(seen.bytes)}" if seen.bytes is not None else "-"),
+    ]
+    print(table(rows))
+    if months:
+        print()
+        print(table([(month["month"], "-" if month["orders"] is None else f"{month['orders']:,}") for month in months]))
+    return 0
+
+
+@command(Connection, Output, Origin, without=UNUSED, epilogue=CHECK_EXAMPLES)
+def check(**given: Any) -> int:
+    """Tell whether the key is accepted, the host reachable, the clock right. Sends one request."""
+    from exporter import preview
+
+    options = chosen(given)
+    made = dataclasses.replace(settings(options), max_attempts=1, patience=0.0)
+    health = _asking(made, lambda ask: preview.check(ask, made, now=time.time()))
+    facts = {
+        "host": health.host,
+        "key": sources.masked(made.api_key),
+        "latency_seconds": round(health.latency, 3),
+        "clock_offset_seconds": None if health.clock_offset is None else round(health.clock_offset, 1),
+        "clock_right": health.clock_right,
+    }
+    if options.values["json"]:
+        print(json.dumps(facts, ensure_ascii=False))
+        return 0
+    print(
+        table(
+            [
+                ("host", f"{health.host} answers in {health.latency * 1000:,.0f} ms"),
+                ("key", f"{facts['key']} is accepted"),
+                ("clock", _clock(health)),
+            ]
+        )
+    )
+    return 0
+
+
+def _clock(health: preview.Health) -> str:
+    offset = health.clock_offset
+    if offset is None:
+        return "the server tells no time"
+    if health.clock_right:
+        return "right"
+    return f"{duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the server's; exports go by the server's"
+
+
+def _local(second: int | None, timezone: str) -> str | None:
+    return None if second is None else dt.datetime.fromtimestamp(second, ZoneInfo(timezone)).isoformat()
+
+
+def _asking(made: Settings, look: Callable[[preview.Ask], Awaitable[Result]]) -> Result:
+    """Do it with a client; tell on stderr what a reader should know while it waits."""
+    from exporter.client import Client
+
+    def tell(event: Event) -> None:
+        if text := message(event):
+            print(text, file=sys.stderr)
+
+    async def work() -> Result:
+        async with Client(made, on_event=tell) as client:
+            return await look(client.ask)
+
+    return until_stopped(work())

@@ -1,0 +1,28 @@
+"""Lay out text for people: tables, sizes, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def size(count: float) -> str:
+    """Return bytes as people say them."""
+    steps = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
+    step, unit = next((step for step in steps if count >= step[0]), (1, "bytes"))
+    return f"{count / step:,.1f} {unit}" if step > 1 else f"{count:,.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `4.2 s`, from a minute on as `1:05` or `2:03:04`, from two days on as `3 days`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
