@@ -22,11 +22,12 @@ from exporter.store.manifest import Manifest, Segment, differences, plain
 from exporter.store.parts import PartWriter
 from exporter.store.place import Place, lacking, standing
 from exporter.store.repeats import repeated
+from exporter.store.space import Space, space
 from exporter.store.spool import Spool, check_version
 from exporter.store.status import Status, status
 from exporter.store.swap import leave, recover, swap
 
-__all__ = ["Manifest", "Segment", "Status", "Store", "status"]
+__all__ = ["Manifest", "Segment", "Space", "Status", "Store", "space", "status"]
 
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}

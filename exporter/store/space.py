@@ -1,0 +1,40 @@
+"""Will the disk do? What an export needs at most while it runs, and what is free."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.store.place import Place
+
+SPOOL_ROW_BYTES = 90
+RESULT_ROW_BYTES = 35
+"""A row takes 69 and 20 bytes where the simulator made it (`benchmarks/store.py`); longer texts take more."""
+
+_BASE_BYTES = 1 << 20  # manifest, footers, what a file system rounds up
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """What is needed and what is free where OUT lies, in bytes."""
+
+    needed: int
+    free: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether it will do, as far as can be known before."""
+        return self.free >= self.needed
+
+    def __str__(self) -> str:
+        return f"about {self.needed:,} bytes are needed, {self.free:,} are free"
+
+
+def space(out: Path, rows: int) -> Space:
+    """Return what an export of `rows` more orders to OUT needs on top of what lies there, and what is free."""
+    place = Place.of(out)
+    there = next(folder for folder in place.out.parents if folder.is_dir())
+    spooled = place.spool.stat().st_size if place.spool.exists() else 0
+    result = (spooled // SPOOL_ROW_BYTES + rows) * RESULT_ROW_BYTES
+    return Space(needed=_BASE_BYTES + rows * SPOOL_ROW_BYTES + result, free=shutil.disk_usage(there).free)
