@@ -1,8 +1,8 @@
 """Keep committed segments on disk until they are in the result: one append-only file of checksummed frames.
 
 A frame is a header (magic, length of the JSON, length of the rows, CRC-32 of all that), a JSON object, and the rows as
-an Arrow IPC stream. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the range; any other frame is
-a `segment`, in place of an earlier one of the same span. What a crash tore at the end is cut off: it did not count yet.
+an Arrow IPC stream. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the range; any other frame
+is a `segment`, in place of an earlier one of the same span. What a crash tore at the end is cut off: it never counted.
 """
 
 from __future__ import annotations
