@@ -110,8 +110,6 @@ def message(event: Event, *, verbose: bool = False) -> str | None:  # noqa: PLR0
     match event:
         case Noticed():
             return event.message
-        case Refused() if event.persistent:
-            return f"refused {event.count} times as too frequent, at the right pace: does another program use this key?"
         case Repaired():
             span = f"[{wire_time(event.start)}, {wire_time(event.stop)})"
             return f"repaired {span} by {event.by}: {event.reason}"

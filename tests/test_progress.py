@@ -122,7 +122,6 @@ def test_the_bar_shows_the_same_and_messages_stay_above_it() -> None:
         (Retried(attempt=1, reason="HTTP 502", pause=0.2), False, True),
         (Retried(attempt=3, reason="HTTP 502", pause=0.2), True, True),
         (Refused(count=1, pause=1.0, persistent=False), False, True),
-        (Refused(count=9, pause=1.0, persistent=True), True, True),
         (Committed(start=0, stop=60, rows=1, total_rows=1), False, True),
         (Noticed(message="note"), True, True),
         (Finished(rows=1, complete=True), False, True),

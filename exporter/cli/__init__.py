@@ -15,13 +15,13 @@ from exporter.cli.failures import Failed, Stopped, report, signals_raise
 from exporter.cli.look import check, plan
 from exporter.cli.run import run
 from exporter.cli.serve import demo, simulate
-from exporter.cli.stand import status
+from exporter.cli.stand import status, verify
 from exporter.errors import ConfigError
 
 app.register_install_completion_command(help="Install completion for this shell.")
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
-__all__ = ["app", "check", "demo", "main", "plan", "run", "simulate", "status"]
+__all__ = ["app", "check", "demo", "main", "plan", "run", "simulate", "status", "verify"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -66,7 +66,7 @@ def plan(
         names = (f"{dt.datetime.fromtimestamp(first, ZoneInfo(made.timezone)):%Y-%m}" for first, _ in months)
         return seen, [{"month": name, "orders": count} for name, count in zip(names, counts, strict=True)]
 
-    seen, months = _asking(made, look)
+    seen, months = asking(made, look)
     facts = dataclasses.asdict(seen)
     for name in ("start", "end", "first", "last"):
         facts[name] = _local(facts[name], made.timezone)
@@ -100,7 +100,7 @@ def check(**given: Any) -> int:
 
     options = chosen(given)
     made = dataclasses.replace(settings(options), max_attempts=1, patience=0.0)
-    health = _asking(made, lambda ask: preview.check(ask, made, now=time.time()))
+    health = asking(made, lambda ask: preview.check(ask, made, now=time.time()))
     facts = {
         "host": health.host,
         "key": sources.masked(made.api_key),
@@ -136,7 +136,7 @@ def _local(second: int | None, timezone: str) -> str | None:
     return None if second is None else dt.datetime.fromtimestamp(second, ZoneInfo(timezone)).isoformat()
 
 
-def _asking(made: Settings, look: Callable[[preview.Ask], Awaitable[Result]]) -> Result:
+def asking(made: Settings, look: Callable[[preview.Ask], Awaitable[Result]]) -> Result:
     """Do it with a client; tell on stderr what a reader should know while it waits."""
     from exporter.client import Client
 

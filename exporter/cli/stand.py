@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from exporter.cli.declare import chosen, command
-from exporter.config import Output
-from exporter.orders import wire_time
+from cyclopts import Parameter
+
+from exporter.cli.declare import Origin, chosen, command, settings
+from exporter.cli.look import asking
+from exporter.config import Connection, Output
+from exporter.errors import CertificateError
+from exporter.orders import Filters, Question, wire_time
+from exporter.plan import Span
+from exporter.sources import Chosen
 from exporter.tables import size, table
+
+if TYPE_CHECKING:
+    from exporter.preview import Ask
+    from exporter.store import Manifest
 
 STATUS_EXAMPLES = """\
 Examples:
   exporter status orders/
   exporter status orders/ --json
+"""
+
+VERIFY_EXAMPLES = """\
+Examples:
+  exporter verify orders/
+  exporter verify orders/ --online
 """
 
 
@@ -51,6 +68,68 @@ def status(out: str, /, **given: Any) -> int:
         rows += [("running", str(found.holder))]
     print(table(rows))
     return 0
+
+
+@command(Connection, Output, Origin, without=("quiet", "log_file", "show_settings"), epilogue=VERIFY_EXAMPLES)
+def verify(
+    out: str,
+    /,
+    *,
+    online: Annotated[bool, Parameter(help="Compare the totals with the API's, too.", negative="")] = False,
+    **given: Any,
+) -> int:
+    """Check the result in OUT against its manifest: checksums, rows, order, bounds, schema. Sends nothing.
+
+    With --online the API's totals are compared too, by one request where all is well, down to the spans that differ.
+    """
+    from exporter.verify import verify as verify_offline
+
+    options = chosen(given)
+    manifest = verify_offline(Path(out))
+    if online:
+        _compare(manifest, options)
+    if not manifest.complete:
+        spans = ", ".join(map(str, manifest.missing)) or "the whole range"
+        raise CertificateError(f"the files are as they were written, but never certified was {spans}")
+    if options.values["json"]:
+        print(
+            json.dumps({"out": out, "right": True, "online": online, "complete": manifest.complete, **manifest.counts})
+        )
+        return 0
+    counts = manifest.counts
+    print(f"{out} is right: {counts['rows']:,} orders, {counts['parts']} part(s), {size(counts['bytes'])}")
+    if online:
+        print("the API's totals are the same")
+    return 0
+
+
+def _compare(manifest: Manifest, options: Chosen) -> None:
+    """Raise CertificateError that names the spans whose totals the API tells otherwise."""
+    from exporter.verify import differing_online
+
+    query, totals = manifest.query, manifest.run.get("totals")
+    if totals == "ignored":
+        raise CertificateError("the server's totals were wrong when this was exported: they can't be compared")
+    made = settings(options)
+    if options.places["site"] is options.places["base_url"] is None:
+        made = replace(made, base_url=query["base_url"])
+    filters = Filters(**{name: _several(query[name]) for name in Filters.__dataclass_fields__})
+    held = [(segment.span, segment.rows) for segment in manifest.segments]
+
+    async def compare(ask: Ask) -> list[Span]:
+        whole = Question(first=manifest.whole.start, last=manifest.whole.stop - 1, page_size=1, filters=filters)
+        cap = (await ask(whole)).total if totals == "capped" else None
+        return await differing_online(held, ask=ask, filters=filters, cap=cap)
+
+    if spans := asking(made, compare):
+        raise CertificateError(
+            f"the API's totals differ from the rows of {', '.join(map(str, spans))}",
+            hint="orders came or went since the export; export again with --overwrite for what is there now",
+        )
+
+
+def _several(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _query(asked: Any) -> str:
