@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from exporter import envelope
+from exporter import envelope, shared_pace
 from exporter.concurrency import Concurrency
 from exporter.config import Settings
 from exporter.envelope import MayPass, Reply, TooFrequent
@@ -59,7 +59,8 @@ class Client:
     """An async context manager; `ask` may be called by many tasks at once.
 
     `transport`, `random` and `wall` (Unix seconds) replace the network, the dice and the clock on the wall in tests;
-    everything else waits by the running loop's clock. `shared` is the pace shared with other processes, if any.
+    everything else waits by the running loop's clock. With a transport of one's own, the pace is shared with other
+    processes only by a `shared` of one's own.
     """
 
     def __init__(
@@ -90,15 +91,22 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        if isinstance(self._transport, HttpTransport) and self._shared is None:
+            self._shared = await asyncio.to_thread(shared_pace.join, self._settings, on_event=self._tell_from_thread)
         self._turns = Turns(self._pacer, self._concurrency, self._shared)
         await self._transport.__aenter__()
         return self
+
+    def _tell_from_thread(self, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._on_event, event)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._turns.close()
         await self._transport.__aexit__(kind, error, traceback)
+        if self._shared is not None:
+            self._shared.close()
 
     @property
     def statistics(self) -> Statistics:

@@ -1,7 +1,7 @@
 """Decide how many requests may be in flight: as many as pay, found out by trying. Pure: no clock, only latencies.
 
 By Little's law a level of `n` in flight has the throughput `n / latency`. One level is tried against another; the
-larger is kept if throughput grows by at least a tenth of what it would if nothing were in anyone's way. A trial that
+larger is kept if throughput grows by at least a fifth of what it would if nothing were in anyone's way. A trial that
 pays is followed by the next in the same direction, one that doesn't by a rest and then one in the other direction.
 """
 
@@ -15,7 +15,9 @@ LARGEST = 128
 """Twice as many took 385 MB and brought nothing."""
 PACED_LATENCY = 5.0
 """Below the unpaced rates, requests of so many seconds each find room from the start."""
-PAYS = 0.1
+PAYS = 0.2
+EPOCH = 0.05
+"""A level is judged after a round of answers, and not before so many seconds: short latencies are noisy."""
 REST = 16
 """Epochs between a trial that didn't pay and the next."""
 
@@ -28,6 +30,7 @@ class Concurrency:
     largest: int
     limit: int = field(init=False)
     _latencies: list[float] = field(default_factory=list, init=False)
+    _spent: float = field(default=0.0, init=False)
     _base: tuple[int, float] | None = field(default=None, init=False)
     """The level that a trial runs against, and its throughput."""
     _upwards: bool = field(default=True, init=False)
@@ -48,9 +51,11 @@ class Concurrency:
         if self.smallest == self.largest or not 0.75 * self.limit < in_flight <= self.limit:
             return
         self._latencies.append(latency)
-        if len(self._latencies) >= self.limit:
+        self._spent += latency
+        if len(self._latencies) >= self.limit and self._spent >= EPOCH * self.limit:
             median = sorted(self._latencies)[len(self._latencies) // 2]
             self._latencies.clear()
+            self._spent = 0.0
             self._judge(self.limit / max(median, 1e-9))
 
     def _judge(self, throughput: float) -> None:

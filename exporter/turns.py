@@ -37,6 +37,9 @@ class SharedPace(Protocol):
     def pause(self, until: float) -> None:
         """Let nobody leave before a moment."""
 
+    def close(self) -> None:
+        """Let go of what is shared."""
+
 
 class Turn:
     """The right to send one request once. An async context manager that spans the attempt."""
