@@ -14,6 +14,8 @@ class Behaviour:
 
     page_size: int
     """Records on a full page as the server makes them, whatever was asked."""
+    fullest: int = 0
+    """The most records that one page has shown: a page with fewer has room for more."""
     segment_pages: int
     """The deepest page that is asked for; fewer where the server does not go so deep."""
     pad_start: int = 0
@@ -33,7 +35,7 @@ class Behaviour:
     @property
     def seeks(self) -> bool:
         """Only first pages can be relied on: each is one snapshot."""
-        return not self.stable_ties or self.totals == "ignored" or self.segment_pages < 2
+        return not (self.stable_ties and self.ascending) or self.totals == "ignored" or self.segment_pages < 2
 
     @property
     def padded(self) -> bool:
@@ -43,6 +45,7 @@ class Behaviour:
     def learn(self, answer: Answer) -> None:
         """Take from an answer what it says of pages and totals."""
         rows, total = len(answer.records), answer.total
+        self.fullest = max(self.fullest, rows)
         if total is None or total < rows:
             self.totals = "ignored"
         elif answer.question.page == 1 and answer.question.page_size > 1 and 0 < rows < total:

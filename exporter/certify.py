@@ -63,12 +63,6 @@ class Page:
     head: columns.Cells
     """The records of its last second: the first ones of the segment that starts there."""
 
-    def whole(self, page_size: int) -> bool:
-        """Tell whether this one answer shows all there is in its range: a snapshot."""
-        if self.total is None:
-            return self.rows < page_size
-        return self.total == self.rows
-
 
 def page_of(answer: Answer, total: int | None) -> Page:
     """Turn an answer into a page; raise CertificateError where an order has no time."""
@@ -140,12 +134,13 @@ def judge(
     snapshots: Sequence[Page] = (),
     rank: int | None = None,
     head: Sequence[columns.Cells] = (),
+    tries: int = 1,
 ) -> Verdict:
     """Judge a span by the pages of its closed question.
 
     `beside` are pages of a longer question, of which only the records before `span.stop` are taken; `snapshots` are
     answers that show one doubtful second whole. `rank` is how many records the hop page says lie before `span.stop`;
-    `head` are the records at `span.start` that the segment before has seen.
+    `head` are the records at `span.start` that the segment before has seen; `tries` is how often all pages were asked.
     """
     pages = [*closed, *beside, *snapshots]
     table = zone.table([page.cells for page in pages])
@@ -154,37 +149,41 @@ def judge(
     keep: list[pa.Array] = []
     at = 0
     for index, page in enumerate(pages):
-        own = seconds.slice(at, page.rows)
+        on_page = seconds.slice(at, page.rows)
         at += page.rows
-        ascending = ascending and is_ascending(own)
-        check_range(page, own)
+        ascending = ascending and is_ascending(on_page)
+        check_range(page, on_page)
         supplement = len(closed) <= index < len(closed) + len(beside)
-        keep.append(pc.less(own, span.stop) if supplement else pa.repeat(pa.scalar(value=True), page.rows))
+        keep.append(pc.less(on_page, span.stop) if supplement else pa.repeat(pa.scalar(value=True), page.rows))
     mask = pa.chunked_array(keep, pa.bool_())
     if not pc.all(mask, min_count=0).as_py():
         table, seconds = table.filter(mask), seconds.filter(pa.concat_arrays(keep))
     sizes = [pc.sum(kept, min_count=0).as_py() for kept in keep]
-    chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, len(closed) + len(beside))
+    own = len(closed) + len(beside)
+    chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
     if chosen is not None:
         table, seconds = table.take(chosen), seconds.take(chosen)
+    held = table.num_rows
     below = pc.sum(pc.less(seconds, span.stop), min_count=0).as_py()
     inside = pc.and_(pc.greater_equal(seconds, span.start), pc.less(seconds, span.stop))
     rows = table if pc.all(inside, min_count=0).as_py() else table.filter(inside)
     doubtful_seconds = tuple(sorted({seconds[index].as_py() for index in doubtful}))
     return Verdict(
         table=columns.ordered(rows),
-        held=table.num_rows,
+        held=held,
         below=below,
-        doubt=_doubt(table.num_rows, below, closed, rank, ascending=ascending)
+        doubt=_doubt(held, sum(sizes[:own]) / tries, below, closed, rank, ascending=ascending)
         or _missing_head(rows, span.start, head, zone),
         doubtful=doubtful_seconds,
         repeats=repeats,
         ascending=ascending,
-        short=len({page.total for page in closed}) == 1 and table.num_rows < (closed[0].total or 0),
+        short=len({page.total for page in closed}) == 1 and held < (closed[0].total or 0),
     )
 
 
-def _doubt(held: int, below: int, closed: Sequence[Page], rank: int | None, *, ascending: bool) -> str | None:
+def _doubt(
+    held: int, shown: float, below: int, closed: Sequence[Page], rank: int | None, *, ascending: bool
+) -> str | None:
     totals = sorted({page.total for page in closed if page.total is not None})
     if not ascending:
         return "the records did not come in order of time"
@@ -194,6 +193,8 @@ def _doubt(held: int, below: int, closed: Sequence[Page], rank: int | None, *, a
         return f"the total changed while it was asked: {' then '.join(map(str, totals))}"
     if totals and held != totals[0]:
         return f"{held} distinct records came where the total is {totals[0]}"
+    if totals and shown != totals[0]:
+        return f"{shown:g} records came, some alike, where the total is {totals[0]}"
     if rank is not None and below != rank:
         return f"{below} records came where the next page's place says {rank}"
     return None

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.certify import Page, judge
+from exporter.certify import Page, absent, at_second, judge
 from exporter.errors import RejectedError
 from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
-from exporter.plan import Span, pages_of
+from exporter.plan import Span
 from exporter.work import TRIES, Doubt, Work
 
 FACETS = {
@@ -23,8 +23,24 @@ FACETS = {
 """The filters that tell the orders of one second apart, with all their codes."""
 
 
-async def whole_second(work: Work, second: int) -> pa.Table:
-    """Return the rows of one second; raise Doubt where neither pages nor facets add up."""
+async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
+    """Return the rows of one second; raise Doubt where neither pages nor facets add up.
+
+    `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked for
+    with the seconds beside it.
+    """
+    rows = await _rows(work, second)
+    if not work.behaviour.pad_end and await work.off_loop(_missing, work, second, seen, rows):
+        work.behaviour.pad_start = work.behaviour.pad_end = 1
+        rows = await _rows(work, second)
+    return rows
+
+
+def _missing(work: Work, second: int, seen: Page, rows: pa.Table) -> int:
+    return absent(at_second(work.zone.table([seen.cells]), second), rows)
+
+
+async def _rows(work: Work, second: int) -> pa.Table:
     try:
         return await _by_pages(work, second)
     except (Doubt, RejectedError) as error:
@@ -41,18 +57,20 @@ async def whole_second(work: Work, second: int) -> pa.Table:
 
 
 async def _by_pages(work: Work, second: int) -> pa.Table:
-    """Ask for all pages of the second; what one try does not show, the next one may."""
+    """Ask for all pages of the second, to one that is not full; what one try does not show, the next one may."""
     reason = "its pages were never whole"
     seen: list[Page] = []
+    tries = 0
     for _ in range(TRIES):
         pages = [await _page(work, second, 1)]
         count = pages[0].total
         if count is None:
             raise Doubt("the answers have no total")
-        pages += [await _page(work, second, number) for number in range(2, pages_of(count, max(1, pages[0].rows)) + 1)]
+        pages += [await _page(work, second, number) for number in range(2, count // max(1, pages[0].rows) + 2)]
         # Tries with another total belong to another state of the server.
-        seen = [page for page in seen if page.total == count] + pages
-        verdict = await work.off_loop(partial(judge, Span(second, second + 1), work.zone, closed=seen))
+        same = all(page.total == count for page in seen)
+        seen, tries = (seen + pages, tries + 1) if same else (pages, 1)
+        verdict = await work.off_loop(partial(judge, Span(second, second + 1), work.zone, closed=seen, tries=tries))
         if verdict.doubt is None:
             return verdict.table
         reason = verdict.doubt
@@ -68,7 +86,7 @@ async def _page(work: Work, second: int, number: int, filters: Filters | None = 
 async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str, ...]) -> list[Page]:
     """Return pages that each show one facet of the second whole, and together all of it."""
     page = await _page(work, second, 1, filters)
-    if page.whole(work.behaviour.page_size):
+    if await work.is_whole(page):
         return [page]
     if not names:
         raise Doubt(f"more than a page of orders of one second that no filter tells apart: {page.total}")

@@ -80,7 +80,7 @@ class Seek:
                     pieces.append(Piece(span=Span(at, end), page=page))
                 else:
                     end = at + 1
-                    pieces.append(Piece(span=Span(at, end), rows=await whole_second(self._work, at)))
+                    pieces.append(Piece(span=Span(at, end), rows=await whole_second(self._work, at, page)))
             except _NothingMoreError as doubt:
                 return pieces, (Span(at, stop), str(doubt))
             except Doubt as doubt:
@@ -98,7 +98,7 @@ class Seek:
             page = await self._work.asker.page(at - behaviour.pad_start, stop)
             if page.last is not None and page.last > at:
                 return page, min(page.last, stop)
-            if page.whole(behaviour.page_size):
+            if await self._work.is_whole(page):
                 return page, stop  # nothing after this second: the end
             if page.last == at:
                 return page, at
@@ -110,14 +110,14 @@ class Seek:
         while pending and len(pieces) < self._work.group_pages:
             span = pending.pop()
             page = await self._work.asker.page(span.start - 1, span.stop)
-            if page.whole(self._work.behaviour.page_size):
+            if await self._work.is_whole(page):
                 pieces.append(Piece(span=span, page=page))
             elif span.seconds > 1:
                 middle = span.start + span.seconds // 2
                 pending += [Span(middle, span.stop), Span(span.start, middle)]
             else:
                 try:
-                    pieces.append(Piece(span=span, rows=await whole_second(self._work, span.start)))
+                    pieces.append(Piece(span=span, rows=await whole_second(self._work, span.start, page)))
                 except Doubt as doubt:
                     return pieces, (span, str(doubt))
         return pieces, None

@@ -24,7 +24,10 @@ from exporter.seek import Seek
 from exporter.work import TRIES, Work
 
 SEGMENTS_AT_ONCE = 2
-"""Segments of one window that are filled at the same time: one being certified, one on the line."""
+"""Segments of one window that are filled at the same time: one being certified, one on the line.
+
+Only one until the first has shown that its pages can be relied on: what a server with unstable ties is asked in vain.
+"""
 
 DOUBTFUL_AT_MOST = 2
 """So many doubtful seconds are asked for alone; with more, the whole segment is cheaper."""
@@ -73,7 +76,8 @@ class Walk:
         self._work = work
         self._window = window
         self._seek = Seek(work)
-        self._room = anyio.Semaphore(SEGMENTS_AT_ONCE)
+        self._room = anyio.Semaphore(1)
+        self._more_room = SEGMENTS_AT_ONCE - 1
         self._gaps: list[str] = []
         # The scout: where the next segment starts, what is known of it.
         self._at = window.start
@@ -87,7 +91,7 @@ class Walk:
         behaviour = self._work.behaviour
         async with anyio.create_task_group() as tasks:
             while self._at < self._window.stop:
-                if self._left is None or behaviour.seeks or not behaviour.ascending:
+                if self._left is None or behaviour.seeks:
                     await self._seek.run(Span(self._at, self._window.stop), head=self._head)
                     break
                 if self._left <= behaviour.segment_pages * behaviour.page_size:
@@ -96,7 +100,10 @@ class Walk:
                 segment = await self._hop(tasks)
                 if segment is not None:
                     await self._room.acquire()
-                    tasks.start_soon(self._segment, segment)
+                    if behaviour.seeks:
+                        self._move(segment.span.start, head=segment.head)
+                    else:
+                        tasks.start_soon(self._segment, segment)
         if self._gaps and not behaviour.padded:
             raise CertificateError(
                 f"the totals of {self._window} leave a gap that nothing explains: {'; '.join(self._gaps)}",
@@ -179,7 +186,9 @@ class Walk:
             filled = await self._fill(segment)
             await self._settle(segment.span, filled, rank=segment.rank, head=segment.head)
         finally:
-            self._room.release()
+            for _ in range(1 + self._more_room):
+                self._room.release()
+            self._more_room = 0
 
     async def _fill(self, segment: Segment) -> Filled | None:
         """Ask for what a segment still lacks; None if the server refuses it."""
@@ -260,7 +269,7 @@ class Walk:
             await self._work.asker.page(second - behaviour.pad_start, second + behaviour.pad_end)
             for second in verdict.doubtful
         ]
-        if all(page.whole(behaviour.page_size) for page in snapshots):
+        if all([await self._work.is_whole(page) for page in snapshots]):
             settled = await self._work.off_loop(partial(look, snapshots=snapshots))
             if settled.doubt is None:
                 behaviour.stable_ties = behaviour.stable_ties and not settled.repeats

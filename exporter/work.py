@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from exporter.asking import Asker
 from exporter.behaviour import Behaviour
-from exporter.certify import Certificate, Zone
-from exporter.errors import CertificateError
+from exporter.certify import Certificate, Page, Zone, absent
+from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Repaired
 from exporter.plan import Span
 
@@ -58,6 +58,29 @@ class Work:
     def behaviour(self) -> Behaviour:
         """What the server was found to do."""
         return self.asker.behaviour
+
+    async def is_whole(self, page: Page) -> bool:
+        """Tell whether one answer shows all there is in its range: a snapshot.
+
+        A total alone proves that only for a page that had room for more. Otherwise the next page must be empty; and
+        without a total the page itself must still be the same then.
+        """
+        if page.total not in {None, page.rows}:
+            return False
+        if not page.rows or (page.total is not None and page.rows < self.behaviour.fullest):
+            return True
+        asked = page.question
+        try:
+            beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
+        except RejectedError:
+            beyond = None
+        if beyond is not None and beyond.rows:
+            return False
+        if page.total is not None:
+            return True
+        again = await self.asker.page(asked.first, asked.last, filters=asked.filters)
+        both = (self.zone.table([one.cells]) for one in (page, again))
+        return again.rows == page.rows and not await self.off_loop(absent, *both)
 
     def note_repair(self, span: Span, reason: str, by: str) -> None:
         """Count and tell a repair."""

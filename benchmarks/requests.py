@@ -1,0 +1,159 @@
+"""Count the requests that an export sends, case by case, and what plain page fan-out would lose and double.
+
+Both run against the simulator in memory: no line, no pace, no faults; what is counted is exact and the same each time.
+
+    python benchmarks/requests.py [--quick] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from exporter import columns
+from exporter.certify import Certificate
+from exporter.config import Settings
+from exporter.engine import Engine
+from exporter.orders import IDENTITY_FIELDS, Question, Record
+from exporter.plan import Span
+from exporter.simulator.direct import Direct
+from exporter.simulator.options import Options
+from exporter.simulator.quirks import Quirks
+from exporter.simulator.world import World
+
+Bound = tuple[float, int]
+"""A factor on the ideal number of requests and what is added to it."""
+
+STABLE: Bound = (1.01, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    options: Options
+    bound: Bound
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return the cases of the table; the quick ones leave out a million orders."""
+    made = []
+    for rows in (100_000,) if quick else (100_000, 1_000_000):
+        for shape in ("flat", "bursty", "late"):
+            made.append(Case(name=f"stable ties, {shape}", options=Options(rows=rows, shape=shape, ties=40), bound=STABLE))
+    shuffled = Quirks(shuffled_ties=True)
+    made.append(
+        Case(name="ties up to 40 reshuffled", options=Options(rows=100_000, ties=40, quirks=shuffled), bound=(1.06, 40))
+    )
+    made.append(
+        Case(name="ties up to 400 reshuffled", options=Options(rows=100_000, ties=400, quirks=shuffled), bound=(1.45, 40))
+    )
+    inserts = Quirks(inserts=(7, 19, 31, 43, 55))
+    made.append(Case(name="5 late inserts", options=Options(rows=30_000, quirks=inserts), bound=(2.0, 40)))
+    return made
+
+
+async def by_engine(options: Options) -> tuple[int, list[Record], World]:
+    """Export in memory; return the requests, the records held, and the world."""
+    world = World.of(options)
+    direct = Direct(world)
+    held: dict[Span, tuple[Certificate, pa.Table]] = {}
+
+    async def commit(certificate: Certificate, table: pa.Table) -> None:
+        held[certificate.span] = certificate, table
+
+    async def inline(function: Any, /, *args: Any) -> Any:
+        return function(*args)
+
+    first, last = options.span()
+    settings = Settings(api_key="none", start=first, end=last, start_asked="", end_asked="", timezone="Asia/Shanghai")
+    engine = Engine(
+        settings, direct.ask, commit=commit, off_loop=inline, emit=lambda _: None, latency=lambda: 0.0, clock=time.time
+    )
+    whole = await engine.freeze()
+    await engine.cover(whole, [whole], committed=0)
+    if failure := engine.uncertified():
+        raise failure
+    await engine.check(whole, lambda: [held[span][0] for span in sorted(held)], lambda span: held[span][1])
+    records = [record for span in sorted(held) for record in columns.records(held[span][1])]
+    return len(direct.questions), records, world
+
+
+async def by_fan_out(options: Options) -> tuple[int, list[Record], World]:
+    """Export as it is usually written: page 1 tells `total_page`, all other pages are asked at once."""
+    world = World.of(options)
+    direct = Direct(world)
+    first, last = options.span()
+    opening = await direct.ask(Question(first=first, last=last))
+    pages = await asyncio.gather(
+        *(direct.ask(Question(first=first, last=last, page=page)) for page in range(2, (opening.total_page or 1) + 1))
+    )
+    return len(direct.questions), [record for answer in (opening, *pages) for record in answer.records], world
+
+
+def losses(records: Sequence[Record], world: World) -> tuple[int, int]:
+    """Return how many orders that were there all the time are missing, and how many are doubled."""
+    drifted = _identities(world.drifted)
+    truth, held = _identities(world.oracle()), _identities(records)
+    missing, doubled = truth - held - drifted, held - truth - drifted
+    return missing.total(), doubled.total()
+
+
+def _identities(records: Sequence[Record]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(record[name] for name in IDENTITY_FIELDS) for record in records)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Return one row of the table."""
+    ideal = math.ceil(case.options.rows / 500)
+    sent, records, world = asyncio.run(by_engine(case.options))
+    missing, doubled = losses(records, world)
+    plain_sent, plain, plain_world = asyncio.run(by_fan_out(case.options))
+    plain_missing, plain_doubled = losses(plain, plain_world)
+    factor, extra = case.bound
+    return {
+        "case": case.name,
+        "orders": case.options.rows,
+        "ideal": ideal,
+        "sent": sent,
+        "at most": math.floor(ideal * factor) + extra,
+        "ratio": round(sent / ideal, 4),
+        "exact": not missing and not doubled,
+        "fan-out sent": plain_sent,
+        "fan-out lost": plain_missing,
+        "fan-out doubled": plain_doubled,
+    }
+
+
+def main() -> int:
+    """Print the table; exit 1 if a case is not exact or sends more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="leave out the cases with a million orders")
+    parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
+    arguments = parser.parse_args()
+    failed = False
+    for number, case in enumerate(cases(quick=arguments.quick)):
+        row = measure(case)
+        failed = failed or not row["exact"] or row["sent"] > row["at most"]
+        if arguments.json:
+            print(json.dumps(row))
+            continue
+        if not number:
+            print(" | ".join(row))
+        print(" | ".join(f"{value:,}" if type(value) is int else str(value) for value in row.values()), flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

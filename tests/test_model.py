@@ -1,0 +1,259 @@
+"""The engine against a small hostile server that remembers the truth: promise 1 of the design, word for word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import columns
+from exporter.certify import Certificate
+from exporter.config import Settings
+from exporter.engine import Engine
+from exporter.errors import CertificateError, RejectedError
+from exporter.orders import Record, second_of
+from exporter.plan import Span
+from tests.hostile_server import START, Habits, HostileServer, Order
+from tests.virtual_time import VirtualTimeLoop
+
+
+@dataclass
+class Run:
+    """One export of everything a server has."""
+
+    server: HostileServer
+    page_size: int
+    segment_pages: int
+    windows: int | None = None
+    final_check: bool = True
+    held: dict[Span, tuple[Certificate, pa.Table]] = field(default_factory=dict)
+    checked: bool = False
+    requests_before_check: int = 0
+    engine: Engine | None = None
+
+    async def export(self) -> None:
+        async def commit(certificate: Certificate, table: pa.Table) -> None:
+            overlapping = [
+                span
+                for span in self.held
+                if span != certificate.span
+                and span.start < certificate.span.stop
+                and certificate.span.start < span.stop
+            ]
+            assert not overlapping, f"{certificate.span} overlaps {overlapping}"
+            assert table.num_rows == certificate.rows
+            self.held[certificate.span] = certificate, table
+
+        async def inline(function: Any, /, *args: Any) -> Any:
+            return function(*args)
+
+        chosen = Settings(
+            api_key="key",
+            start=START,
+            end=START + self.server.seconds - 1,
+            start_asked="",
+            end_asked="",
+            page_size=self.page_size,
+            segment_pages=self.segment_pages,
+            windows=self.windows,
+        )
+        self.engine = Engine(
+            chosen,
+            self.server.ask,
+            commit=commit,
+            off_loop=inline,
+            emit=lambda _: None,
+            latency=lambda: 0.0,
+            clock=lambda: float(START + self.server.seconds + 60),
+        )
+        whole = await self.engine.freeze()
+        await self.engine.cover(whole, [whole], committed=0)
+        if failure := self.engine.uncertified():
+            raise failure
+        spans = sorted(self.held)
+        assert spans[0].start == whole.start
+        assert spans[-1].stop == whole.stop
+        assert all(left.stop == right.start for left, right in pairwise(spans))
+        if self.final_check:
+            self.requests_before_check = self.server.requests
+            self.checked = await self.engine.check(
+                whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
+            )
+
+    def records(self) -> list[Record]:
+        return [record for span in sorted(self.held) for record in columns.records(self.held[span][1])]
+
+
+def identities(records: list[Record]) -> Counter[tuple[str, int]]:
+    return Counter((record["order_id"], second_of(record) - START) for record in records)
+
+
+def assert_promise(run: Run) -> None:
+    """An order that was there all the time is held exactly once, one that never was never, the others as shown."""
+    held, server = identities(run.records()), run.server
+    stable, shown = server.survivors(), server.most_shown
+    assert not stable - held, f"missing: {stable - held}"
+    assert not held - shown, f"held more often than one answer showed it: {held - shown}"
+    for identity, count in held.items():
+        assert stable[identity] <= count <= shown[identity]
+    if run.checked:
+        assert held.total() in server.populations[run.requests_before_check :]
+    times = [second_of(record) for record in run.records()]
+    assert times == sorted(times)
+
+
+def drive(run: Run) -> bool:
+    """Run the export on virtual time; return whether it ended in exit 0."""
+    loop = VirtualTimeLoop()
+    try:
+        loop.run_until_complete(run.export())
+    except (CertificateError, RejectedError):
+        return False
+    finally:
+        loop.close()
+    assert_promise(run)
+    return True
+
+
+def is_crowded(run: Run) -> bool:
+    """Tell whether more orders lie in one second than a page, and in those beside it, can show.
+
+    What neither pages nor facets tell apart then is beyond what any question can prove.
+    """
+    per_second = Counter(order.moment // 1000 for order in run.server.orders)
+    return any(count >= min(run.page_size, run.server.habits.largest_page) for count in per_second.values())
+
+
+def a_run(
+    habits: Habits,
+    *,
+    seed: int,
+    orders: int,
+    seconds: int,
+    crowd: int,
+    page_size: int,
+    segment_pages: int,
+    windows: int | None,
+    latency: float,
+) -> Run:
+    """Make a world of so many orders, up to `crowd` in a second (or more, by chance), and an export of it."""
+    random = Random(seed)
+    made: list[Order] = []
+    while len(made) < orders:
+        second = random.randrange(seconds)
+        for _ in range(random.randint(1, crowd)):
+            fraction = random.randrange(1000) if habits.fractions else 0
+            name = f"o{len(made)}" if random.random() < 0.9 or not made else made[-1].name
+            made.append(Order(moment=second * 1000 + fraction, name=name))
+    server = HostileServer(orders=made, habits=habits, random=random, seconds=seconds, latency=latency)
+    return Run(server, page_size=page_size, segment_pages=segment_pages, windows=windows)
+
+
+def runs(habits: st.SearchStrategy[Habits]) -> st.SearchStrategy[Run]:
+    return st.builds(
+        a_run,
+        habits,
+        seed=st.integers(0, 2**32),
+        orders=st.integers(0, 60),
+        seconds=st.sampled_from([3, 12, 40, 200]),
+        crowd=st.integers(1, 8),
+        page_size=st.integers(2, 6),
+        segment_pages=st.integers(1, 5),
+        windows=st.sampled_from([None, 2, 5]),
+        latency=st.sampled_from([0.0, 1.0]),
+    )
+
+
+drifting = {"drift": st.sampled_from([0.0, 0.05, 0.3]), "drifts": st.integers(0, 6)}
+ties = {"ties": st.sampled_from(["stable", "shuffled"])}
+
+any_habits = st.builds(
+    Habits,
+    largest_page=st.sampled_from([1000, 1000, 2, 3]),
+    fixed_page=st.sampled_from([0, 0, 0, 4, 9]),
+    sort=st.sampled_from(["obeyed", "obeyed", "obeyed", "descending", "none"]),
+    open_start=st.booleans(),
+    open_end=st.booleans(),
+    fractions=st.booleans(),
+    totals=st.sampled_from(["right", "right", "right", "text", "missing", "short", "long"]),
+    cap=st.sampled_from([0, 0, 0, 7, 20]),
+    depth=st.sampled_from([0, 0, 6, 12]),
+    too_deep=st.sampled_from(["refuse", "empty", "repeat"]),
+    past_end=st.sampled_from(["empty", "refuse", "repeat"]),
+    longest=st.sampled_from([0, 0, 0, 15]),
+    elsewhere=st.sampled_from([0.0, 0.0, 0.0, 0.1]),
+    short_pages=st.sampled_from([0.0, 0.0, 0.0, 0.1]),
+    **ties,
+    **drifting,
+)
+
+
+@given(run=runs(any_habits))
+def test_no_exit_0_with_a_wrong_result_whatever_the_server_does(run: Run) -> None:
+    drive(run)
+
+
+@given(run=runs(st.builds(Habits, **ties, **drifting)))
+def test_unstable_ties_and_drift_never_lose_or_double_an_order(run: Run) -> None:
+    drive(run)
+
+
+one_surprise = st.sampled_from(
+    [
+        Habits(),
+        Habits(ties="shuffled"),
+        Habits(largest_page=2),
+        Habits(fixed_page=9),
+        Habits(sort="descending"),
+        Habits(sort="none"),
+        Habits(open_start=True),
+        Habits(open_end=True),
+        Habits(open_start=True, open_end=True),
+        Habits(fractions=True),
+        Habits(fractions=True, ties="shuffled"),
+        Habits(totals="text"),
+        Habits(totals="missing"),
+        Habits(cap=7),
+        Habits(cap=20),
+        Habits(depth=12, too_deep="refuse"),
+        Habits(depth=12, too_deep="empty"),
+        Habits(depth=12, too_deep="repeat"),
+        Habits(past_end="refuse"),
+        Habits(past_end="repeat"),
+        Habits(longest=15),
+    ]
+)
+
+
+@given(run=runs(one_surprise))
+def test_one_surprise_is_met_by_a_way_around_it(run: Run) -> None:
+    if drive(run):
+        assert identities(run.records()) == run.server.survivors()
+    else:
+        assert is_crowded(run)
+
+
+@given(run=runs(st.just(Habits())))
+def test_a_calm_server_is_asked_no_more_than_needed(run: Run) -> None:
+    run.windows, run.segment_pages, server = None, max(3, run.segment_pages), run.server
+    if is_crowded(run):
+        drive(run)
+        return
+    assert drive(run)
+    ties = max(Counter(order.moment // 1000 for order in server.orders).values(), default=0)
+    in_a_segment = run.segment_pages * run.page_size - ties
+    assert server.requests <= (len(server.orders) / in_a_segment + 1) * run.segment_pages + 4
+
+
+def test_totals_that_promise_more_than_comes_are_named() -> None:
+    orders = [Order(moment=1000 * number, name=f"o{number}") for number in range(9)]
+    server = HostileServer(orders=orders, habits=Habits(totals="long"), random=Random(1), seconds=20)
+    with pytest.raises(CertificateError, match="total"):
+        VirtualTimeLoop().run_until_complete(Run(server, page_size=4, segment_pages=3).export())
