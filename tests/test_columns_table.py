@@ -66,6 +66,8 @@ def test_ties_are_told_apart_by_their_canonical_json() -> None:
 @given(page=st.lists(RECORDS, max_size=6), copies=st.lists(st.integers(0, 5), max_size=6))
 @example(page=[PLAIN, PLAIN | {"total": "-$21.910"}, PLAIN | {"total": "-￥21.91"}], copies=[0, 1, 2])
 @example(page=[PLAIN | {"order_id": value} for value in ("", None, 1, 1.0, True, "\ud800")], copies=[*range(6)])
+@example(page=[PLAIN, PLAIN | {"total": "-¥21.91"}], copies=[1])
+@example(page=[PLAIN, {k: v for k, v in PLAIN.items() if k != "status"}], copies=[])
 @example(page=[PLAIN, PLAIN | {"status": 1}, PLAIN | {"expired_seconds": None}, PLAIN | {"new": 1}], copies=[])
 @example(page=[PLAIN | {"product": None}, {k: v for k, v in PLAIN.items() if k != "product"}], copies=[0, 1])
 @example(page=[PLAIN | {"created_at": "2026-02-12T03:34:55Z"}, PLAIN | {"type": "续费"}], copies=[0, 1])

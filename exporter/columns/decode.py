@@ -80,7 +80,8 @@ def _plain_rows(came: pa.Table, target: pa.Schema, language: str) -> tuple[pa.Ta
     for field in LABELS:
         labels = _vocabulary(field, language)
         index = pc.index_in(texts[field], value_set=labels.texts)
-        columns[field] = pc.coalesce(labels.values.take(index), texts[field])
+        values = labels.values.take(index)
+        columns[field] = pc.coalesce(values, texts[field]) if index.null_count else values
         columns[f"{field}_code"] = labels.codes.take(index)
         plain = pc.and_(plain, pc.coalesce(labels.plain.take(index), _TRUE))
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target), plain
@@ -110,7 +111,7 @@ def _money(texts: pa.StringArray) -> tuple[pa.Decimal128Array, pa.StringArray, p
     amounts = pc.utf8_ltrim(texts, "-" + "".join(SIGNS)).cast(pa.decimal128(18, 4))
     amounts = pc.if_else(pc.starts_with(texts, "-"), pc.negate(amounts), amounts)
     signs = pc.index_in(pc.ascii_trim(texts, "-.0123456789"), value_set=_SIGNS)
-    return amounts.cast(pa.decimal128(18, 4)), _CURRENCIES.take(signs), plain
+    return amounts, _CURRENCIES.take(signs), plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,9 +150,9 @@ def _integers(values: array[int]) -> pa.Int64Array:
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 
-_PLAIN_MONEY = (
-    rf"^(-?[{''.join(SIGNS)}]([1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}\.[0-9][0-9]|0\.([1-9][0-9]|0[1-9]))"
-    rf"|[{''.join(SIGNS)}]0\.00)$"
+_SIGN = f"[{''.join(SIGNS)}]"
+_PLAIN_MONEY = (  # no column knows a negative zero: `-$0.00` is not what it gives back
+    rf"^(?:-?{_SIGN}(?:[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}\.[0-9]{{2}}|0\.(?:[1-9][0-9]|0[1-9]))|{_SIGN}0\.00)$"
 )
 _SIGNS, _CURRENCIES = _texts(SIGNS), _texts(SIGNS.values())
 _FALSE, _TRUE = _integers(array("q", [0, 1])).cast(pa.bool_())
