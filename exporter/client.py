@@ -132,7 +132,7 @@ class Client:
         body = orjson.dumps(question.body())
         kind = URGENT if urgent else NORMAL
         place = next(self._places)
-        attempts = Attempts()
+        attempts = self._circuit.attempts()
         while True:
             turn = self._turns.turn(kind, place)
             try:

@@ -21,22 +21,32 @@ class Attempts:
     """What has happened to one request. Refusals for pace are no failures."""
 
     failures: int = 0
-    counted: int = 0
-    """The failures that are the request's own: between any two of them others came through."""
-    answers_seen: int = -1
+    own: int = 0
+    """The failures that are not part of an outage."""
+    answers_before: int = 0
+    """The answers to any request before it was asked; `answers_seen`, `failures_seen`: before its last failure."""
+    answers_seen: int = 0
+    failures_seen: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
 class Circuit:
     """Tell one request that can't pass from a server that answers nobody.
 
-    The first ends after `max_attempts` failures of its own, the second after `patience` seconds without any answer.
+    The first ends after `max_attempts` failures of its own, if others come through meanwhile; the second after
+    `patience` seconds without any answer. A failure is part of an outage if, since the request's last one, others
+    failed and none was answered.
     """
 
     max_attempts: int
     patience: float
     _answers: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
     _failing_since: float | None = field(default=None, init=False)
+
+    def attempts(self) -> Attempts:
+        """Return the state of a new request."""
+        return Attempts(answers_before=self._answers, answers_seen=self._answers)
 
     def came_through(self) -> None:
         """Count an answer to any request."""
@@ -47,12 +57,14 @@ class Circuit:
         """Count a failure of one request; return why to stop, if it is time to."""
         if self._failing_since is None:
             self._failing_since = now
+        others_fail = self._failures > attempts.failures_seen and attempts.failures > 0
+        if self._answers > attempts.answers_seen or not others_fail:
+            attempts.own += 1
+        self._failures += 1
         attempts.failures += 1
-        if attempts.answers_seen != self._answers:
-            attempts.counted += 1
-            attempts.answers_seen = self._answers
-        if attempts.counted >= self.max_attempts:
-            return f"{attempts.failures} attempts failed"
+        attempts.answers_seen, attempts.failures_seen = self._answers, self._failures
+        if attempts.own >= self.max_attempts and self._answers > attempts.answers_before:
+            return f"{attempts.failures} attempts failed while other requests came through"
         if now - self._failing_since >= self.patience:
             return f"nothing has come through for {now - self._failing_since:.0f} s"
         return None
