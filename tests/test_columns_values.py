@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -231,3 +231,9 @@ def test_plain_times_are_spelled_as_they_came() -> None:
         microseconds = parse_time(text)
         assert microseconds is not None
         assert plain_time(microseconds) == text
+
+
+def test_money_is_exact_in_any_context_of_decimals() -> None:
+    with localcontext(prec=3, rounding=ROUND_DOWN):
+        assert row({"total": "-$99999999999999.99"})["total"] == Decimal("-99999999999999.99")
+        assert row({"total": "-$12,345.678"})["total"] == Decimal("-12345.678")

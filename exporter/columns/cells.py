@@ -35,13 +35,13 @@ def gather(records: Sequence[Record]) -> Cells:
     """Return the values of one page's records; of the records themselves only the irregular ones are kept."""
     try:
         return _joined(records, irregular={})
-    except (LookupError, TypeError, ValueError, OverflowError):
+    except _NOT_WELL_FORMED:
         irregular = {at: record for at, record in enumerate(records) if not _regular(record)}
         return _joined([_BLANK if at in irregular else record for at, record in enumerate(records)], irregular)
 
 
 def _joined(records: Sequence[Record], irregular: Mapping[int, Record]) -> Cells:
-    """Join well-formed records; raise LookupError, TypeError, ValueError or OverflowError if one is not."""
+    """Join well-formed records; raise one of _NOT_WELL_FORMED if any is not."""
     if not records:
         return Cells(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
     if sum(map(len, records)) != len(FIELDS) * len(records):
@@ -62,9 +62,10 @@ def _joined(records: Sequence[Record], irregular: Mapping[int, Record]) -> Cells
 def _regular(record: Record) -> bool:
     try:
         _joined([record], irregular={})
-    except (LookupError, TypeError, ValueError, OverflowError):
+    except _NOT_WELL_FORMED:
         return False
     return True
 
 
+_NOT_WELL_FORMED = (LookupError, TypeError, ValueError, OverflowError)
 _BLANK: Record = dict.fromkeys(TEXT_FIELDS, "") | {"expired_seconds": 0}

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from exporter.columns.cells import SEPARATOR, TEXT_FIELDS, Cells
 from exporter.columns.rows import row_of
 from exporter.columns.table import schema, with_times_as
-from exporter.columns.values import LABELS, MAX_WHOLE_DIGITS, SIGNS, codes
+from exporter.columns.values import EARLIEST, LABELS, MAX_WHOLE_DIGITS, SIGNS, codes
 from exporter.orders import FIELDS, Record, plain_language
 
 
@@ -41,23 +41,21 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     rows, plain = _plain_rows(came, target, language)
     if pc.all(plain).as_py():
         return rows
-    ends = accumulate(map(len, pages))
-    irregular = {
-        end - len(page) + at: record
-        for page, end in zip(pages, ends, strict=True)
-        for at, record in page.irregular.items()
+    places = pc.indices_nonzero(pc.invert(plain))
+    irregular = _irregular(pages)
+    records = zip(places.to_pylist(), came.take(places).to_pylist(), strict=True)
+    odd = [row_of(irregular.get(place, record), language=language) for place, record in records]
+    odd_rows = pa.Table.from_pylist(odd, schema=with_times_as(pa.int64(), target)).cast(target)
+    order = pc.sort_indices(pa.chunked_array([pc.indices_nonzero(plain), places]))
+    return pa.concat_tables([rows.filter(plain), odd_rows]).take(order).combine_chunks()
+
+
+def _irregular(pages: Sequence[Cells]) -> dict[int, Record]:
+    """Return the records that were kept as they came, by their place among all rows."""
+    starts = accumulate(map(len, pages[:-1]), initial=0)
+    return {
+        start + at: record for start, page in zip(starts, pages, strict=True) for at, record in page.irregular.items()
     }
-    odd = pc.invert(plain)
-    places = pc.indices_nonzero(odd)
-    records: list[Record] = [
-        irregular.get(place, record)
-        for place, record in zip(places.to_pylist(), came.filter(odd).to_pylist(), strict=True)
-    ]
-    odd_rows = pa.Table.from_pylist(
-        [row_of(record, language=language) for record in records], schema=with_times_as(pa.int64(), target)
-    ).cast(target)
-    order = pa.chunked_array([pc.indices_nonzero(plain), places])
-    return pa.concat_tables([rows.filter(plain), odd_rows]).take(pc.sort_indices(order)).combine_chunks()
 
 
 def _plain_rows(came: pa.Table, target: pa.Schema, language: str) -> tuple[pa.Table, pa.BooleanArray]:
@@ -100,7 +98,7 @@ def _times(texts: pa.StringArray, kind: pa.TimestampType) -> tuple[pa.TimestampA
     except pa.ArrowInvalid:  # a time such as 30 February: let Python tell which
         times = pa.nulls(len(texts), pa.timestamp("us", "UTC"))
         plain = times.is_valid()
-    years = pc.greater_equal(times.cast(pa.int64()), _YEAR_1)  # Arrow knows a year 0, Python does not
+    years = pc.greater_equal(times.cast(pa.int64()), _EARLIEST)  # Arrow knows a year 0, Python does not
     return times.cast(kind), pc.and_(plain, pc.coalesce(years, _FALSE))
 
 
@@ -158,4 +156,4 @@ _SIGNS, _CURRENCIES = _texts(SIGNS), _texts(SIGNS.values())
 _FALSE, _TRUE = _integers(array("q", [0, 1])).cast(pa.bool_())
 _NULL_TEXT = pa.nulls(1, pa.string())[0]
 _TIME_LENGTH = _integers(array("q", [len("2026-02-12T11:34:55+08:00")]))[0]
-_YEAR_1 = _integers(array("q", [-62_135_596_800_000_000]))[0]
+_EARLIEST = _integers(array("q", [EARLIEST]))[0]

@@ -25,37 +25,42 @@ _CURRENCIES = {**SIGNS, "￥": "CNY"}
 _PLAIN_SIGNS = {currency: sign for sign, currency in SIGNS.items()}
 _SIGN = r"[A-Z]{3}|[A-Z]{0,2}[^\w\s+.,-]"
 _MONEY = re.compile(
-    rf"(?P<minus>[+-]?)(?P<before>(?:{_SIGN})?) ?(?P<late_minus>[+-]?)"
+    rf"(?P<sign>[+-]?)(?P<before>(?:{_SIGN})?) ?(?P<late_sign>[+-]?)"
     rf"(?P<number>(?:[0-9]+|[0-9]{{1,3}}(?:,[0-9]{{3}})+)(?:\.[0-9]+)?)(?: ?(?P<after>{_SIGN}))?"
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_API_EPOCH = _EPOCH.astimezone(API_ZONE)
 _MICROSECOND = dt.timedelta(microseconds=1)
+
+EARLIEST = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
+LATEST = (dt.datetime.max.replace(tzinfo=API_ZONE) - _EPOCH) // _MICROSECOND
+"""The instants that have a year of Python's, 1 to 9999, both in UTC and in the API's zone; both ends inclusive."""
 
 
 @cache
 def codes(field: str, language: str) -> Mapping[str, int]:
-    """Return the code of each label of `type` or `status` in any language, those plain in `language` first."""
-    labels = LABELS[field]
-    plain = plain_language(language)
-    languages = [plain, *(other for other in labels if other != plain)]
-    return {**{label: code for each in languages for code, label in labels[each].items()}, **SYNONYMS[field]}
+    """Return the code of each known label of `type` or `status`, in any language; those plain in `language` win."""
+    known = dict(SYNONYMS[field])
+    for each in (*LABELS[field], plain_language(language)):
+        known |= {label: code for code, label in LABELS[field][each].items()}
+    return known
 
 
 def parse_time(text: str) -> int | None:
     """Return the instant of an ISO 8601 time, in GMT+08:00 if it has no offset; None if it is none."""
     try:
         moment = dt.datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=API_ZONE)
-        moment.astimezone(API_ZONE)
-        return (moment.astimezone(dt.UTC) - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):  # OverflowError: the offset leads out of the years 1 to 9999
+    except ValueError:
         return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=API_ZONE)
+    microseconds = (moment - _EPOCH) // _MICROSECOND
+    return microseconds if EARLIEST <= microseconds <= LATEST else None
 
 
 def plain_time(microseconds: int) -> str:
     """Spell an instant as the API does: ISO 8601 with `+08:00`, a fraction only where there is one."""
-    return (_EPOCH.astimezone(API_ZONE) + microseconds * _MICROSECOND).isoformat()
+    return (_API_EPOCH + microseconds * _MICROSECOND).isoformat()
 
 
 def parse_money(text: str) -> tuple[Decimal, str | None] | None:
@@ -63,24 +68,25 @@ def parse_money(text: str) -> tuple[Decimal, str | None] | None:
     found = _MONEY.fullmatch(text)
     if not found:
         return None
-    minus, before, late_minus, number, after = found.group("minus", "before", "late_minus", "number", "after")
+    sign, before, late_sign, number, after = found.group("sign", "before", "late_sign", "number", "after")
     currency = before or after
-    if (minus and late_minus) or (before and after) or (currency and not _is_currency(currency)):
+    if (sign and late_sign) or (before and after) or (currency and not _is_currency(currency)):
         return None
     whole, _, fraction = number.replace(",", "").partition(".")
-    if len(whole.lstrip("0")) > MAX_WHOLE_DIGITS or len(fraction.rstrip("0")) > MAX_FRACTION_DIGITS:
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    if len(whole) > MAX_WHOLE_DIGITS or len(fraction) > MAX_FRACTION_DIGITS:
         return None
-    amount = Decimal(f"{whole.lstrip('0') or '0'}.{fraction.rstrip('0')}")
-    if "-" in (minus, late_minus) and amount:  # a column knows no negative zero
-        amount = -amount
+    amount = Decimal(f"{sign or late_sign}{whole}.{fraction}")
+    if not amount:  # a column knows no negative zero
+        amount = amount.copy_abs()
     return amount, _CURRENCIES.get(currency, currency) if currency else None
-
-
-def _is_currency(text: str) -> bool:
-    return text.isalpha() or unicodedata.category(text[-1]) == "Sc"
 
 
 def plain_money(amount: Decimal, currency: str | None) -> str:
     """Spell money as the API does: minus, currency, digits without separators, two decimals."""
     sign = "" if currency is None else _PLAIN_SIGNS.get(currency, currency)
-    return f"{'-' if amount < 0 else ''}{sign}{abs(amount):.2f}"
+    return f"{'-' if amount < 0 else ''}{sign}{amount.copy_abs():.2f}"  # unlike abs(), exact in any context
+
+
+def _is_currency(text: str) -> bool:
+    return text.isalpha() or unicodedata.category(text[-1]) == "Sc"
