@@ -15,12 +15,12 @@ from exporter.orders import Answer, Question, Record, second_of
 
 Ask = Callable[[Question], Awaitable[Answer]]
 
+BESIDE_PAGES = 3
+"""Requests of an export beside its pages: the opening question, the tail, the last comparison of totals."""
 MARGIN = 60
 """Seconds before now at which a range ends that has no end, as in an export."""
 FOOTER = 4_000
 """Bytes of a Parquet file beside its columns: schema and statistics."""
-BESIDE_PAGES = 3
-"""Requests of an export beside its pages: the opening question, the tail, the last comparison of totals."""
 CAPS = frozenset({10_000, 50_000, 100_000})
 """Totals at which search back ends are used to stop counting."""
 

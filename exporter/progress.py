@@ -18,8 +18,10 @@ from typing import Any, Protocol, TextIO
 from exporter.errors import ConfigError
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
 from exporter.orders import wire_time
-from exporter.tables import duration
+from exporter.tables import counted, duration
 
+AFTER_PAGES = 2
+"""Requests that follow the pages: the tail and the last comparison of totals."""
 LINE_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -50,7 +52,7 @@ class Tally:
                 self.before = self.committed = event.committed
                 if event.requests_ideal is not None and event.total:
                     left = max(0, event.total - event.committed) / event.total
-                    self.expected = self.requests + round(event.requests_ideal * left)
+                    self.expected = self.requests + round(event.requests_ideal * left) + AFTER_PAGES
             case Answered():
                 self.requests = event.requests
             case Refused():
@@ -88,7 +90,7 @@ class Tally:
     def text(self, now: float) -> str:
         """Say all of it on one line."""
         of_all = f" of {self.total:,}" if self.total is not None else ""
-        parts = [f"{self.fetched:,}{of_all} orders", f"{self.requests:,} requests", f"{self.speed(now):,.1f}/s"]
+        parts = [f"{self.fetched:,}{of_all} orders", counted(self.requests, "request"), f"{self.speed(now):,.1f}/s"]
         if (left := self.left(now)) is not None:
             parts.append(f"{duration(left)} left")
         named = {"refused": self.refused, "retried": self.retried, "repaired": self.repaired}

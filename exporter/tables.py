@@ -11,6 +11,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return `1 order`, `1,200 orders`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def size(count: float) -> str:
     """Return bytes as people say them."""
     steps = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
