@@ -8,6 +8,7 @@ from typing import Protocol
 from exporter.behaviour import Behaviour
 from exporter.certify import Page, page_of
 from exporter.orders import Answer, Filters, Question
+from exporter.plan import Span
 
 
 class Ask(Protocol):
@@ -26,13 +27,19 @@ class Asker:
         self.filters = filters
         self.behaviour = behaviour
         self._page_size = page_size
+        self.whole: Span | None = None
+        self.saw_outside = False
+        """Some page showed orders outside the whole range."""
 
     async def page(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> Page:
         """Ask for one page of `[first, last]`."""
         answer = await self.answer(first, last, page, filters=filters, urgent=urgent)
-        return page_of(answer, self.behaviour.total(answer))
+        shown = page_of(answer, self.behaviour.total(answer))
+        if self.whole and any(second not in self.whole for second in (shown.first, shown.last) if second is not None):
+            self.saw_outside = True
+        return shown
 
     async def answer(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False

@@ -14,8 +14,7 @@ from exporter.errors import CertificateError, ConfigError, RejectedError
 from exporter.events import Event, Noticed, Started
 from exporter.final import FinalCheck
 from exporter.orders import wire_time
-from exporter.plan import Span, pages_in_flight, pages_of
-from exporter.walk import OUTER
+from exporter.plan import OUTER, Span, pages_in_flight, pages_of
 from exporter.windows import Windows
 from exporter.work import Commit, OffLoop, Work, uncertified
 
@@ -105,6 +104,7 @@ class Engine:
             rate = self._settings.rate
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
 
+        self._asker.whole = whole
         windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)

@@ -16,7 +16,7 @@ from exporter import columns
 from exporter.certify import Certificate
 from exporter.descent import differing
 from exporter.errors import CertificateError
-from exporter.plan import Span, leaves
+from exporter.plan import OUTER, Span, leaves
 from exporter.seek import Seek
 from exporter.work import Work
 
@@ -71,38 +71,39 @@ class FinalCheck:
     async def agrees(self) -> bool | None:
         """Compare the rows held with the server's total."""
         rows = sum(certificate.rows for certificate in self._certificates())
-        total = await self._count(self._whole)
+        whole, behaviour = self._whole, self._work.behaviour
+        total = await self._work.asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+        if self._work.asker.saw_outside or not behaviour.ascending:
+            total = await self._inner_total(total)
         if total is None:
             return None
         if total == rows:
             return True
-        if total < rows and self._work.behaviour.cap is None:
+        if total < rows and behaviour.cap is None:
             await self._find_cap(total)
-        cap = self._work.behaviour.cap
+        cap = behaviour.cap
         if cap is not None and total >= cap and rows >= cap:
             return not await self._differing([(one.span, one.rows) for one in self._certificates()])
-        if self._work.behaviour.padded:
-            return await self._inner_total() == rows
         return False
 
     async def _find_cap(self, total: int) -> None:
         """Count the halves of the range: if they have more orders than the whole, totals stop at a number."""
         middle = self._whole.start + self._whole.seconds // 2
         halves = [await self._count(half) for half in (Span(self._whole.start, middle), Span(middle, self._whole.stop))]
-        if sum(half or 0 for half in halves) > total:
+        known = [half for half in halves if half is not None]
+        if max(known, default=0) <= total < sum(known):
             self._work.behaviour.find_cap(total)
 
     async def _count(self, span: Span) -> int | None:
         return await self._work.asker.count(span.start, span.stop - 1)
 
-    async def _inner_total(self) -> int | None:
-        """Count the range padded on both sides, less the orders shown beside it: for bounds that are not inclusive."""
+    async def _inner_total(self, total: int | None) -> int | None:
+        """Take from the total of the padded range the orders that are shown outside the range itself."""
         asker, whole = self._work.asker, self._whole
-        total = await asker.count(whole.start - 1, whole.stop)
         if total is None:
             return None
         for edge in (whole.start, whole.stop):
-            page = await asker.page(edge - 1, edge)
+            page = await asker.page(edge - OUTER, edge)
             seconds = columns.seconds(await self._work.off_loop(self._work.zone.table, [page.cells]))
             total -= sum(second not in whole for second in seconds.to_pylist())
         return total

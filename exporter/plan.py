@@ -21,6 +21,9 @@ WINDOW_COST = 2
 WINDOW_BUDGET = 0.006
 """The share of all requests that windows may cost. With the ties at segment ends it stays below the promised 1%."""
 
+OUTER = 1
+"""Seconds by which a window is asked for beyond its own ends, so that no reading of its bounds loses a record."""
+
 HEAVY = 2
 """A window with more than so many times its fair share is split again."""
 

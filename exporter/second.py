@@ -30,8 +30,9 @@ async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
     with the seconds beside it.
     """
     rows = await _rows(work, second)
-    if not work.behaviour.pad_end and await work.off_loop(_missing, work, second, seen, rows):
-        work.behaviour.pad_start = work.behaviour.pad_end = 1
+    behaviour = work.behaviour
+    if not (behaviour.pad_start and behaviour.pad_end) and await work.off_loop(_missing, work, second, seen, rows):
+        behaviour.pad_start = behaviour.pad_end = 1
         rows = await _rows(work, second)
     return rows
 
@@ -67,6 +68,8 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
         if count is None:
             raise Doubt("the answers have no total")
         pages += [await _page(work, second, number) for number in range(2, count // max(1, pages[0].rows) + 2)]
+        if len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
+            pages.pop()  # past the end the last page came again
         # Tries with another total belong to another state of the server.
         same = all(page.total == count for page in seen)
         seen, tries = (seen + pages, tries + 1) if same else (pages, 1)

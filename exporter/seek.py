@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from exporter import columns
 from exporter.certify import Assembly, Certificate, Gone, Page, Piece, absent, assemble, at_second
-from exporter.plan import Span
+from exporter.plan import OUTER, Span
 from exporter.second import whole_second
 from exporter.work import TRIES, Commit, Doubt, Work
 
@@ -56,7 +56,8 @@ class Seek:
         work = self._work
         for _ in range(TRIES):
             ascending = work.behaviour.ascending
-            pieces, doubt = await (self._pieces(at, stop) if ascending else self._halves(at, stop))
+            found = self._pieces(at, stop, overlaps=bool(head)) if ascending else self._halves(at, stop)
+            pieces, doubt = await found
             assembly = await work.off_loop(assemble, work.zone, pieces, head)
             if ascending and not assembly.ascending:
                 work.behaviour.ascending = False
@@ -71,12 +72,14 @@ class Seek:
         empty = await work.off_loop(assemble, work.zone, [])
         return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
 
-    async def _pieces(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
+    async def _pieces(self, at: int, stop: int, *, overlaps: bool) -> tuple[list[Piece], tuple[Span, str] | None]:
+        """Ask page after page; `overlaps` tells whether records of second `at` are known, to see them come again."""
         pieces = list[Piece]()
         while at < stop and len(pieces) < self._work.group_pages:
             try:
-                page, end = await self._advance(at, stop)
-                if end > at:
+                page, end = await self._advance(at, stop, overlaps=overlaps)
+                overlaps = end > at
+                if overlaps:
                     pieces.append(Piece(span=Span(at, end), page=page))
                 else:
                     end = at + 1
@@ -88,14 +91,14 @@ class Seek:
             at = end
         return pieces, None
 
-    async def _advance(self, at: int, stop: int) -> tuple[Page, int]:
+    async def _advance(self, at: int, stop: int, *, overlaps: bool) -> tuple[Page, int]:
         """Ask what comes from `at` on; return the page and the second up to which it is whole (exclusive).
 
         `at` itself means that the page holds nothing but a part of that one second.
         """
         behaviour = self._work.behaviour
         for _ in range(TRIES):
-            page = await self._work.asker.page(at - behaviour.pad_start, stop)
+            page = await self._work.asker.page(at - (behaviour.pad_start if overlaps else OUTER), stop)
             if page.last is not None and page.last > at:
                 return page, min(page.last, stop)
             if await self._work.is_whole(page):
@@ -109,7 +112,7 @@ class Seek:
         pieces, pending = list[Piece](), [Span(at, stop)]
         while pending and len(pieces) < self._work.group_pages:
             span = pending.pop()
-            page = await self._work.asker.page(span.start - 1, span.stop)
+            page = await self._work.asker.page(span.start - OUTER, span.stop)
             if await self._work.is_whole(page):
                 pieces.append(Piece(span=span, page=page))
             elif span.seconds > 1:

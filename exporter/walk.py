@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from exporter import columns
 from exporter.certify import Certificate, Page, Verdict, judge
 from exporter.errors import CertificateError, RejectedError
-from exporter.plan import Span, pages_of
+from exporter.plan import OUTER, Span, pages_of
 from exporter.seek import Seek
 from exporter.work import TRIES, Work
 
@@ -31,9 +31,6 @@ Only one until the first has shown that its pages can be relied on: what a serve
 
 DOUBTFUL_AT_MOST = 2
 """So many doubtful seconds are asked for alone; with more, the whole segment is cheaper."""
-
-OUTER = 1
-"""Seconds by which a window is asked for beyond its own ends, so that no reading of its bounds loses a record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +172,7 @@ class Walk:
             whole, below, above = (number or 0 for number in counts)
             if None in counts or whole == below + above:
                 return  # orders came or went meanwhile
-        if whole < below + above:
+        if max(below, above) <= whole < below + above:
             self._work.behaviour.find_cap(whole)  # all of them are less than their parts
         else:
             self._gaps.append(f"{below} orders up to {segment.span}, {above} after it, {whole} in all")

@@ -9,8 +9,8 @@ from anyio.abc import TaskGroup
 
 from exporter.certify import Page
 from exporter.errors import RejectedError
-from exporter.plan import HEAVY, Span, pages_of, split, window_count
-from exporter.walk import OUTER, Walk
+from exporter.plan import HEAVY, OUTER, Span, pages_of, split, window_count
+from exporter.walk import Walk
 from exporter.work import Work
 
 

@@ -74,13 +74,19 @@ class Work:
             beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
         except RejectedError:
             beyond = None
-        if beyond is not None and beyond.rows:
+        if beyond is not None and beyond.rows and not await self.is_same(page, beyond):
             return False
         if page.total is not None:
             return True
         again = await self.asker.page(asked.first, asked.last, filters=asked.filters)
-        both = (self.zone.table([one.cells]) for one in (page, again))
-        return again.rows == page.rows and not await self.off_loop(absent, *both)
+        return await self.is_same(page, again)
+
+    async def is_same(self, one: Page, other: Page) -> bool:
+        """Tell whether two pages show the same orders: past the end, some servers repeat the last page."""
+        if one.rows != other.rows:
+            return False
+        tables = [self.zone.table([page.cells]) for page in (one, other)]
+        return not await self.off_loop(absent, *tables)
 
     def note_repair(self, span: Span, reason: str, by: str) -> None:
         """Count and tell a repair."""

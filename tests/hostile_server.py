@@ -115,7 +115,7 @@ class HostileServer:
         if habits.longest and last - first > habits.longest:
             raise RejectedError("the range is too long", code=400, text="range")
         if self.random.random() < habits.elsewhere:
-            first, last = first + 2000, last + 2000
+            first, last = -1, self.seconds  # the range is ignored
         found = self._select(first * 1000, last * 1000, question)
         size = habits.fixed_page or min(question.page_size, habits.largest_page)
         shown = self._page(found, question.page, size)
