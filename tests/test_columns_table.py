@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.columns import gather, identities, ordered, records, schema, seconds, typed
 from exporter.columns.rows import canonical
+from exporter.errors import ConfigError
 from exporter.orders import IDENTITY_FIELDS, Record, second_of
 from tests.hostile_records import PAGES, PLAIN, RECORDS, TIMEZONES, exactly
 
@@ -78,6 +79,14 @@ def test_identities_are_equal_where_what_never_changes_came_the_same(page: list[
     assert numbers.null_count == 0
     came = [exactly({name: record[name] for name in IDENTITY_FIELDS if name in record}) for record in page]
     assert [numbers.to_pylist().index(number) for number in numbers.to_pylist()] == [came.index(text) for text in came]
+
+
+def test_records_does_not_guess_the_language_of_a_table_that_lost_it() -> None:
+    bare = table([PLAIN]).replace_schema_metadata(None)
+    with pytest.raises(ConfigError, match="language") as caught:
+        next(records(bare))
+    assert caught.value.hint
+    assert list(records(bare.replace_schema_metadata({"exporter.language": "en"}))) == [PLAIN]
 
 
 @given(page=st.lists(RECORDS, min_size=1, max_size=4))

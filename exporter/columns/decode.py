@@ -34,9 +34,7 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     texts = {
         name: _split(SEPARATOR.encode().join(page.texts[at] for page in pages)) for at, name in enumerate(TEXT_FIELDS)
     }
-    seconds = array("q")
-    for page in pages:
-        seconds.extend(page.expired_seconds)
+    seconds = array("q", b"".join(page.expired_seconds for page in pages))
     came = pa.table(texts | {"expired_seconds": _integers(seconds)}).select(FIELDS)
     rows, plain = _plain_rows(came, target, language)
     if pc.all(plain).as_py():
@@ -59,29 +57,18 @@ def _irregular(pages: Sequence[Cells]) -> dict[int, Record]:
 
 
 def _plain_rows(came: pa.Table, target: pa.Schema, language: str) -> tuple[pa.Table, pa.BooleanArray]:
-    """Return the rows of texts, and which of the texts are all plain; the other rows hold anything."""
-    texts = {name: came[name].chunk(0) for name in FIELDS}
-    created_at, plain = _times(texts["created_at"], target.field("created_at").type)
-    given = pc.binary_length(texts["expired_at"]).cast(pa.bool_())
-    expired_at, plain_expired_at = _times(pc.if_else(given, texts["expired_at"], _NULL_TEXT), created_at.type)
-    total, currency, plain_total = _money(texts["total"])
-    columns = {
-        **texts,
-        "created_at": created_at,
-        "expired_at": expired_at,
-        "total": total,
-        "currency": currency,
-        "_extra": pa.nulls(len(came), pa.string()),
-    }
-    for each in (pc.or_(plain_expired_at, pc.invert(given)), plain_total):
-        plain = pc.and_(plain, each)
+    """Return the rows of texts, and which of them have plain texts only; the other rows hold anything."""
+    columns = {name: came[name].chunk(0) for name in FIELDS} | {"_extra": pa.nulls(len(came), pa.string())}
+    time = target.field("created_at").type
+    given = pc.binary_length(columns["expired_at"]).cast(pa.bool_())
+    expired_at, plain = _times(pc.if_else(given, columns["expired_at"], _NULL_TEXT), time)
+    columns["expired_at"], plain_expired_at = expired_at, pc.or_(plain, pc.invert(given))
+    columns["created_at"], plain_created_at = _times(columns["created_at"], time)
+    columns["total"], columns["currency"], plain_total = _money(columns["total"])
+    plain = pc.and_(plain_total, pc.and_(plain_created_at, plain_expired_at))
     for field in LABELS:
-        labels = _vocabulary(field, language)
-        index = pc.index_in(texts[field], value_set=labels.texts)
-        values = labels.values.take(index)
-        columns[field] = pc.coalesce(values, texts[field]) if index.null_count else values
-        columns[f"{field}_code"] = labels.codes.take(index)
-        plain = pc.and_(plain, pc.coalesce(labels.plain.take(index), _TRUE))
+        columns[field], columns[f"{field}_code"], plain_label = _labels(columns[field], _vocabulary(field, language))
+        plain = pc.and_(plain, plain_label)
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target), plain
 
 
@@ -132,6 +119,15 @@ def _vocabulary(field: str, language: str) -> _Vocabulary:
         codes=_integers(array("q", known.values())).cast(pa.int8()),
         plain=_integers(array("q", (plain[code] == label for label, code in known.items()))).cast(pa.bool_()),
     )
+
+
+def _labels(texts: pa.StringArray, known: _Vocabulary) -> tuple[pa.StringArray, pa.Int8Array, pa.BooleanArray]:
+    """Read labels, and tell which are plain: those of the export's language, and any that no table knows."""
+    index = pc.index_in(texts, value_set=known.texts)
+    values = known.values.take(index)
+    if index.null_count:
+        values = pc.coalesce(values, texts)
+    return values, known.codes.take(index), pc.coalesce(known.plain.take(index), _TRUE)
 
 
 def _split(joined: bytes) -> pa.StringArray:

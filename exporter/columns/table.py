@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.columns.rows import canonical, pack, record_of, unpack
+from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
 
 FORMAT = "1"
@@ -46,8 +47,10 @@ def with_times_as(kind: pa.DataType, base: pa.Schema) -> pa.Schema:
 
 
 def records(table: pa.Table) -> Iterator[Record]:
-    """Give back each row's record as the API gave it."""
-    language = (table.schema.metadata or {}).get(b"exporter.language", b"en").decode()
+    """Give back each row's record as the API gave it; raise ConfigError if the table doesn't say its language."""
+    language = (table.schema.metadata or {}).get(b"exporter.language", b"").decode()
+    if not language:
+        raise ConfigError("the table's metadata don't name the language of its labels", hint=_NO_LANGUAGE)
     columns = table.select(schema(timezone="UTC", language=language).names)
     for batch in columns.cast(with_times_as(pa.int64(), columns.schema)).to_batches(max_chunksize=_BATCH_ROWS):
         for row in batch.to_pylist():
@@ -149,5 +152,9 @@ def _identity_part(text: str) -> str | None:
     )
 
 
+_NO_LANGUAGE = (
+    "read the Parquet files with pyarrow, which keeps their metadata; or set what the export was made with, such as "
+    "table.replace_schema_metadata({'exporter.language': 'en'})"
+)
 _ORDER = ("created_at", "order_id")
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
