@@ -14,8 +14,6 @@ from exporter.tables import table
 ORDERS = 100_000
 RATE = 40
 """Requests a second: fast enough for a demonstration, slow enough to see the bar."""
-SPARE = 1.25
-"""How much more the server allows, so that the demonstration shows an undisturbed export."""
 QUERY = """\
 SELECT type, count(*) AS orders, sum(total) AS total
 FROM '{files}'
@@ -34,7 +32,7 @@ def serving() -> Iterator[Settings]:
     from exporter.simulator import Options as World  # noqa: PLC0415  # only where there is a simulator
     from exporter.simulator.process import serving_apart  # noqa: PLC0415
 
-    world = World(rows=ORDERS, latency=0.02, rate=RATE * SPARE, shape="bursty")
+    world = World(rows=ORDERS, latency=0.02, shape="bursty")
     with serving_apart(world) as url:
         values = {"base_url": url, "rate": RATE, "fresh": True, "overwrite": True}
         chosen = sources.choose(options_of(Options), sources.python(values, options_of(Options)))

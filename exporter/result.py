@@ -18,7 +18,8 @@ from exporter.config import KEY_VARIABLE, Options, Settings, options_of
 from exporter.errors import OutputError
 from exporter.events import Event
 from exporter.orders import Record
-from exporter.progress import in_notebook, screen_for, watching
+from exporter.progress import watching
+from exporter.screens import in_notebook, screen_for
 from exporter.tables import size
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
     Raise ExportError from the iteration, at its end if the final check fails. Who breaks off early closes it with
     `contextlib.aclosing`, so that the connections end at once.
     """
-    from exporter.export import stream as certified  # noqa: PLC0415  # heavy
+    from exporter.streaming import stream as certified  # noqa: PLC0415  # heavy
 
     batches: AsyncGenerator[pa.RecordBatch, None] = certified(
         _settings(options), on_event=progress if callable(progress) else _ignore

@@ -9,7 +9,8 @@ import pytest
 
 from exporter.errors import ConfigError
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
-from exporter.progress import LINE_EVERY, Bar, Lines, Progress, Tally, message, screen_for, watching
+from exporter.progress import Progress, Tally, message, watching
+from exporter.screens import LINE_EVERY, Bar, Lines, screen_for
 from exporter.tables import duration, size, table
 
 STARTED = Started(total=10_000, committed=0, requests_ideal=20, windows=1, rate=2.0)
@@ -145,7 +146,7 @@ def test_in_a_notebook_the_bar_is_tqdms_own(monkeypatch: pytest.MonkeyPatch) -> 
     ipython = ModuleType("IPython")
     ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
     monkeypatch.setitem(__import__("sys").modules, "IPython", ipython)
-    monkeypatch.setattr("exporter.progress._tqdm", lambda *, notebook: asked.append(notebook))
+    monkeypatch.setattr("exporter.screens._tqdm", lambda *, notebook: asked.append(notebook))
     screen_for(io.StringIO())
     assert asked == [True]
 

@@ -16,7 +16,8 @@ from exporter.cli.failures import SIGNALS, Failed, Stopped
 from exporter.cli.story import story
 from exporter.config import Connection, Output, Query, Settings, Work
 from exporter.errors import CertificateError
-from exporter.progress import screen_for, watching
+from exporter.progress import watching
+from exporter.screens import screen_for
 from exporter.tables import table
 
 Result = TypeVar("Result")
