@@ -77,15 +77,14 @@ def parse_money(text: str) -> tuple[Decimal, str | None] | None:
     if len(whole) > MAX_WHOLE_DIGITS or len(fraction) > MAX_FRACTION_DIGITS:
         return None
     amount = Decimal(f"{sign or late_sign}{whole}.{fraction}")
-    if not amount:  # a column knows no negative zero
-        amount = amount.copy_abs()
     return amount, _CURRENCIES.get(currency, currency) if currency else None
 
 
 def plain_money(amount: Decimal, currency: str | None) -> str:
     """Spell money as the API does: minus, currency, digits without separators, two decimals."""
     sign = "" if currency is None else _PLAIN_SIGNS.get(currency, currency)
-    return f"{'-' if amount < 0 else ''}{sign}{amount.copy_abs():.2f}"  # unlike abs(), exact in any context
+    # No column knows a negative zero; copy_abs() is exact in any context of decimals, abs() is not.
+    return f"{'-' if amount < 0 else ''}{sign}{amount.copy_abs():.2f}"
 
 
 def _is_currency(text: str) -> bool:
