@@ -10,6 +10,9 @@ from exporter.certify import Page, page_of
 from exporter.orders import Answer, Filters, Question
 from exporter.plan import Span
 
+COUNTS = 3
+"""How often counts are taken that don't add up."""
+
 
 class Ask(Protocol):
     """One request, paced and retried, to its answer."""
@@ -51,6 +54,27 @@ class Asker:
         answer = await self._ask(question, urgent=urgent)
         self.behaviour.learn(answer)
         return answer
+
+    async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
+        """Count `[first, last]` and its two parts at a seam until they add up, three times at most.
+
+        Return None when they do, or can't be counted: orders came or went meanwhile. Return the three counts if they
+        never did; when they were the same each time and the whole less than its parts, totals stop at that number.
+        """
+        seen: list[tuple[int, int, int]] = []
+        for _ in range(COUNTS):
+            whole, below, above = (
+                await self.count(first, last),
+                await self.count(first, seam - 1),
+                await self.count(seam, last),
+            )
+            if whole is None or below is None or above is None or whole == below + above:
+                return None
+            seen.append((whole, below, above))
+        whole, below, above = seen[-1]
+        if len(set(seen)) == 1 and max(below, above) <= whole < below + above:
+            self.behaviour.find_cap(whole)
+        return whole, below, above
 
     async def count(self, first: int, last: int) -> int | None:
         """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used."""

@@ -32,9 +32,8 @@ class Behaviour:
     longest: int | None = None
     """The longest range, in seconds, that the server accepts."""
 
-    @property
-    def seeks(self) -> bool:
-        """Only first pages can be relied on: each is one snapshot."""
+    def only_seeks(self) -> bool:
+        """Tell whether only first pages can be relied on: each is one snapshot."""
         return not (self.stable_ties and self.ascending) or self.totals == "ignored" or self.segment_pages < 2
 
     @property

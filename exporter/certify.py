@@ -65,7 +65,7 @@ class Page:
 
 
 def page_of(answer: Answer, total: int | None) -> Page:
-    """Turn an answer into a page; raise CertificateError where an order has no time."""
+    """Turn an answer into a page; raise CertificateError where an order has no time, or one that was not asked for."""
     records = answer.records
     first = last = None
     before = len(records)
@@ -79,6 +79,8 @@ def page_of(answer: Answer, total: int | None) -> Page:
             f"an order without a time came with {answer.question}: {error}",
             hint="without its time neither order nor completeness can be known; ask the vendor about this record",
         ) from None
+    if first is not None and last is not None:
+        _check_bounds(answer.question, min(first, last), max(first, last))
     return Page(
         question=answer.question,
         cells=columns.gather(records),
@@ -226,14 +228,15 @@ def is_ascending(seconds: pa.Array) -> bool:
 
 def check_range(page: Page, seconds: pa.Array) -> None:
     """Raise CertificateError if an answer shows records of another range than was asked."""
-    if not len(seconds):
-        return
-    bounds = pc.min_max(seconds).as_py()
-    asked = page.question
-    if bounds["min"] < asked.first - LEEWAY or bounds["max"] > asked.last + LEEWAY:
-        shown = Span(bounds["min"], bounds["max"] + 1)
+    if len(seconds):
+        bounds = pc.min_max(seconds).as_py()
+        _check_bounds(page.question, bounds["min"], bounds["max"])
+
+
+def _check_bounds(asked: Question, first: int, last: int) -> None:
+    if first < asked.first - LEEWAY or last > asked.last + LEEWAY:
         raise CertificateError(
-            f"asked for {asked}, got orders of {shown}",
+            f"asked for {asked}, got orders of {Span(first, last + 1)}",
             hint="the server does not keep to the range it is asked for, so nothing it says can be certified",
         )
 

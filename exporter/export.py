@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from exporter import columns
+from exporter import columns, shared_pace
 from exporter.certify import Certificate
 from exporter.client import Client
 from exporter.config import Settings
@@ -103,7 +103,8 @@ class _Run:
         store, settings = self._store, self._settings
         for notice in store.notices:
             self._on_event(Noticed(message=notice))
-        async with Client(settings, on_event=self._on_event) as client:
+        shared = shared_pace.join(settings, on_event=self._on_event)
+        async with Client(settings, on_event=self._on_event, shared=shared) as client:
             engine = Engine(
                 settings,
                 client.ask,
@@ -139,6 +140,7 @@ class _Run:
             "windows": engine.windows,
             "final_check": checked,
             "totals": engine.behaviour.totals,
+            "cap": engine.behaviour.cap,
             "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
         }
         manifest = await self._off_loop(partial(store.finish, facts, missing=sorted(engine.work.missing)))

@@ -47,6 +47,7 @@ class FinalCheck:
         self._whole = whole
         self._certificates = certificates
         self._read = read
+        self._untold = False  # some segment's total lay at the cap
 
     async def run(self) -> bool | None:
         """Return whether rows and total agree in the end; None where the server's totals can't tell."""
@@ -80,19 +81,13 @@ class FinalCheck:
         if total == rows:
             return True
         if total < rows and behaviour.cap is None:
-            await self._find_cap(total)
+            middle = whole.start + whole.seconds // 2
+            await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
         cap = behaviour.cap
         if cap is not None and total >= cap and rows >= cap:
-            return not await self._differing([(one.span, one.rows) for one in self._certificates()])
+            differ = await self._differing([(one.span, one.rows) for one in self._certificates()])
+            return False if differ else None if self._untold else True
         return False
-
-    async def _find_cap(self, total: int) -> None:
-        """Count the halves of the range: if they have more orders than the whole, totals stop at a number."""
-        middle = self._whole.start + self._whole.seconds // 2
-        halves = [await self._count(half) for half in (Span(self._whole.start, middle), Span(middle, self._whole.stop))]
-        known = [half for half in halves if half is not None]
-        if max(known, default=0) <= total < sum(known):
-            self._work.behaviour.find_cap(total)
 
     async def _count(self, span: Span) -> int | None:
         return await self._work.asker.count(span.start, span.stop - 1)
@@ -110,11 +105,17 @@ class FinalCheck:
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
         """Ask for totals until the segments that differ are known."""
-        descent = differing(segments, cap=self._work.behaviour.cap)
+        cap = self._work.behaviour.cap
+        descent = differing(segments, cap=cap)
+        smallest = {span for span, _ in segments}
+        self._untold = False
         try:
             span = next(descent)
             while True:
-                span = descent.send(await self._count(span))
+                total = await self._count(span)
+                if span in smallest and (total is None or (cap is not None and total >= cap)):
+                    self._untold = True
+                span = descent.send(total)
         except StopIteration as found:
             return list(found.value)
 

@@ -37,8 +37,8 @@ async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
     return rows
 
 
-def _missing(work: Work, second: int, seen: Page, rows: pa.Table) -> int:
-    return absent(at_second(work.zone.table([seen.cells]), second), rows)
+def _missing(work: Work, second: int, seen: Page, rows: pa.Table) -> bool:
+    return absent(at_second(work.zone.table([seen.cells]), second), rows) > 0
 
 
 async def _rows(work: Work, second: int) -> pa.Table:

@@ -21,7 +21,7 @@ from exporter.certify import Certificate, Page, Verdict, judge
 from exporter.errors import CertificateError, RejectedError
 from exporter.plan import OUTER, Span, pages_of
 from exporter.seek import Seek
-from exporter.work import TRIES, Work
+from exporter.work import Work
 
 SEGMENTS_AT_ONCE = 2
 """Segments of one window that are filled at the same time: one being certified, one on the line.
@@ -88,7 +88,7 @@ class Walk:
         behaviour = self._work.behaviour
         async with anyio.create_task_group() as tasks:
             while self._at < self._window.stop:
-                if self._left is None or behaviour.seeks:
+                if self._left is None or behaviour.only_seeks():
                     await self._seek.run(Span(self._at, self._window.stop), head=self._head)
                     break
                 if self._left <= behaviour.segment_pages * behaviour.page_size:
@@ -97,7 +97,7 @@ class Walk:
                 segment = await self._hop(tasks)
                 if segment is not None:
                     await self._room.acquire()
-                    if behaviour.seeks:
+                    if behaviour.only_seeks():
                         self._move(segment.span.start, head=segment.head)
                     else:
                         tasks.start_soon(self._segment, segment)
@@ -157,25 +157,15 @@ class Walk:
         promised, self._promised = self._promised, None
         if promised is None or total is None or self._work.behaviour.padded or total == self._left:
             return
-        if total == promised.hop.total:
-            self._work.behaviour.find_cap(total)
-        else:
-            tasks.start_soon(self._explain, promised)
+        tasks.start_soon(self._explain, promised)
 
     async def _explain(self, segment: Segment) -> None:
         """Count both sides of a seam and the whole; when they never add up, the gap is one of the window's."""
-        count = self._work.asker.count
         start, seam, last = segment.span.start - segment.pad_start, segment.span.stop, self._window.stop
-        whole = below = above = 0
-        for _ in range(TRIES):
-            counts = await count(start, last), await count(start, seam - 1), await count(seam, last)
-            whole, below, above = (number or 0 for number in counts)
-            if None in counts or whole == below + above:
-                return  # orders came or went meanwhile
-        if max(below, above) <= whole < below + above:
-            self._work.behaviour.find_cap(whole)  # all of them are less than their parts
-        else:
-            self._gaps.append(f"{below} orders up to {segment.span}, {above} after it, {whole} in all")
+        counts = await self._work.asker.find_cap(start, seam, last)
+        if counts is not None and self._work.behaviour.cap is None:
+            whole, below, above = counts
+            self._gaps.append(f"{below} orders in {segment.span}, {above} after it, {whole} in all")
 
     async def _segment(self, segment: Segment) -> None:
         """Fill one segment, certify and commit it, or repair it."""
@@ -226,9 +216,7 @@ class Walk:
         heads = tuple(page.head for page in filled.closed if page.last == tail)
         rows = await self._seek.run(Span(tail, span.stop), head=heads)
         if before.num_rows + rows > verdict.table.num_rows:
-            again = await self._work.asker.count(span.start - pad, span.stop)
-            if again == filled.total:
-                self._work.behaviour.find_cap(again)
+            await self._work.asker.find_cap(span.start - pad, tail, span.stop)
 
     async def _pages(self, first: int, last: int, numbers: Iterable[int]) -> list[Page] | None:
         """Ask for several pages of one question at once; None if the server refuses one of them."""

@@ -127,8 +127,9 @@ def is_crowded(run: Run) -> bool:
 
     What neither pages nor facets tell apart then is beyond what any question can prove.
     """
-    per_second = Counter(order.moment // 1000 for order in run.server.orders)
-    return any(count >= min(run.page_size, run.server.habits.largest_page) for count in per_second.values())
+    beside = (-1, 0, 1) if run.server.habits.open_start or run.server.habits.fractions else (0,)
+    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
+    return any(count >= min(run.page_size, run.server.habits.largest_page) for count in shown.values())
 
 
 def a_run(

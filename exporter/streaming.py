@@ -1,0 +1,120 @@
+"""Export without files: certified record batches, in order of time, no faster than they are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from functools import partial
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+from anyio.streams.memory import MemoryObjectSendStream
+
+from exporter import shared_pace
+from exporter.certify import Certificate
+from exporter.client import Client
+from exporter.config import Settings
+from exporter.engine import Engine
+from exporter.events import Committed, Event, Finished
+from exporter.export import ignore, with_extras
+from exporter.work import OffLoop
+
+AHEAD = 100_000
+"""Rows that may wait for rows before them; windows that are further ahead wait themselves."""
+
+QUEUED = 2
+"""Batches that may wait for their reader."""
+
+
+async def stream(
+    settings: Settings, *, on_event: Callable[[Event], None] = ignore
+) -> AsyncGenerator[pa.RecordBatch, None]:
+    """Yield all orders of the settings' range as certified record batches, in the result's order.
+
+    Raise an ExportError where something can't be certified, or at the end if the end-to-end check fails.
+    """
+    send, receive = anyio.create_memory_object_stream[pa.RecordBatch](QUEUED)
+    producer = asyncio.create_task(_produce(settings, send, on_event))
+    try:
+        async with receive:
+            async for batch in receive:
+                yield batch
+        await producer
+    finally:
+        producer.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await producer
+
+
+async def _produce(
+    settings: Settings, send: MemoryObjectSendStream[pa.RecordBatch], on_event: Callable[[Event], None]
+) -> None:
+    off_loop: OffLoop = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
+    shared = shared_pace.join(settings, on_event=on_event)
+    async with send, Client(settings, on_event=on_event, shared=shared) as client:
+        line = _Line(send, on_event, off_loop, strict=settings.strict_values)
+        engine = Engine(
+            settings,
+            client.ask,
+            commit=line.commit,
+            off_loop=off_loop,
+            emit=on_event,
+            latency=lambda: client.statistics.latency,
+            clock=time.time,
+            missing_at_most=0,
+        )
+        whole = await engine.freeze()
+        line.at = whole.start
+        await engine.cover(whole, [whole], committed=0)
+        if settings.final_check:
+            await engine.check(whole, lambda: line.certificates, None)
+        on_event(Finished(rows=line.rows, complete=True))
+
+
+class _Line:
+    """Takes segments as they come, passes them on in order of time."""
+
+    def __init__(
+        self,
+        send: MemoryObjectSendStream[pa.RecordBatch],
+        on_event: Callable[[Event], None],
+        off_loop: OffLoop,
+        *,
+        strict: bool,
+    ) -> None:
+        self.at = 0
+        self.rows = 0
+        self.certificates: list[Certificate] = []
+        self._send = send
+        self._on_event = on_event
+        self._off_loop = off_loop
+        self._strict = strict
+        self._waiting: dict[int, tuple[Certificate, pa.Table]] = {}
+        self._turn = anyio.Condition()
+
+    async def commit(self, certificate: Certificate, table: pa.Table) -> None:
+        """Pass a segment on, or keep it until those before it came."""
+        certificate = await self._off_loop(partial(with_extras, certificate, table, strict=self._strict))
+        async with self._turn:
+            while certificate.span.start != self.at and self._ahead() > AHEAD:
+                await self._turn.wait()
+            self._waiting[certificate.span.start] = certificate, table
+            while self.at in self._waiting:
+                await self._pass_on(*self._waiting.pop(self.at))
+            self._turn.notify_all()
+
+    def _ahead(self) -> int:
+        return sum(certificate.rows for certificate, _ in self._waiting.values())
+
+    async def _pass_on(self, certificate: Certificate, table: pa.Table) -> None:
+        for batch in table.to_batches():
+            if batch.num_rows:
+                await self._send.send(batch)
+        self.at = certificate.span.stop
+        self.rows += certificate.rows
+        self.certificates.append(certificate)
+        span = certificate.span
+        self._on_event(Committed(start=span.start, stop=span.stop, rows=certificate.rows, total_rows=self.rows))
