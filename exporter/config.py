@@ -146,7 +146,13 @@ class Query(TypedDict, total=False):
     ]
     image_id: Annotated[
         str | Sequence[str],
-        Option("Only orders of this cloud phone's image; repeatable.", readers.texts, "aBc1D", unsaid="all", many=True),
+        Option(
+            "Only orders of this cloud phone's image: repeatable or joined by commas.",
+            readers.texts,
+            "aBc1D",
+            unsaid="all",
+            many=True,
+        ),
     ]
     order_id: Annotated[str, Option("Only the order of this number.", readers.text, "202401010001", unsaid="all")]
     lang: Annotated[

@@ -79,11 +79,11 @@ def text(value: object) -> str:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Read one text or several, each once and in order, so that the same question is always the same."""
+    """Read one text, several joined by commas, or a list of such; each once and sorted, so that a query stays the same."""
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, Iterable):
         raise ValueError("a text or a list of texts is needed")
-    return tuple(sorted({text(one) for one in several}))
+    return tuple(sorted({text(one) for joined in several for one in text(joined).split(",")}))
 
 
 def path(value: object) -> Path:

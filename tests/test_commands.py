@@ -119,15 +119,15 @@ def test_plan_by_month_says_its_cost_first_and_adds_up(capsys: pytest.CaptureFix
     assert main(["plan", "--by", "month", "--json"]) == 0
     output = capsys.readouterr()
     months = json.loads(output.out)["months"]
-    assert output.err == f"counting {len(months)} months: {len(months)} requests, about 0.0 s\n"
-    assert sum(month["orders"] for month in months) == ROWS
+    assert output.err == f"counting {len(months)} months by one request each, about 0.0 s\n"
+    assert sum(months.values()) == ROWS
     assert main(["plan", "--by", "month"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("2025-12")
 
 
 def test_plan_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(told(capsys, "plan", "--end", "2016-01-01", "--by", "month", "--json"))
-    assert (facts["orders"], facts["first"], facts["last"], facts["months"]) == (0, None, None, [])
+    assert (facts["orders"], facts["first"], facts["last"], facts["months"]) == (0, None, None, {})
     assert "first order  -" in told(capsys, "plan", "--end", "2016-01-01")
 
 

@@ -124,6 +124,7 @@ def test_codes_may_be_joined_repeated_and_mixed() -> None:
 def test_texts_may_be_one_or_several() -> None:
     assert from_python(image_id="b").filters.image_ids == ("b",)
     assert from_flags(image_id=["b", "a", "b"]).filters.image_ids == ("a", "b")
+    assert from_flags(image_id=["c, a", "b"]).filters.image_ids == ("a", "b", "c")
 
 
 def test_flags_of_the_work_reach_the_settings() -> None:

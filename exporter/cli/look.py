@@ -19,7 +19,7 @@ from exporter.cli.run import until_stopped
 from exporter.config import Connection, Output, Query, Settings, Work, options_of
 from exporter.events import Event
 from exporter.progress import message
-from exporter.tables import duration, size, table
+from exporter.tables import counted, duration, size, table
 
 if TYPE_CHECKING:
     from exporter import preview
@@ -55,42 +55,51 @@ def plan(
     options = chosen(given)
     made = settings(options)
 
-    async def look(ask: preview.Ask) -> tuple[preview.Preview, list[dict[str, Any]]]:
+    async def look(ask: preview.Ask) -> tuple[preview.Preview, dict[str, int | None]]:
         seen = await preview.preview(ask, made, now=time.time())
         if by is None or seen.first is None:
-            return seen, []
-        months = preview.months(seen.first, seen.end if seen.last is None else seen.last, made.timezone)
-        cost = duration(len(months) / made.rate)
-        print(f"counting {len(months)} months: {len(months)} requests, about {cost}", file=sys.stderr)
-        counts = await preview.by_month(ask, made, months)
-        names = (f"{dt.datetime.fromtimestamp(first, ZoneInfo(made.timezone)):%Y-%m}" for first, _ in months)
-        return seen, [{"month": name, "orders": count} for name, count in zip(names, counts, strict=True)]
+            return seen, {}
+        spans = preview.months(seen.first, seen.end if seen.last is None else seen.last, made.timezone)
+        cost = duration(len(spans) / made.rate)
+        print(f"counting {counted(len(spans), 'month')} by one request each, about {cost}", file=sys.stderr)
+        counts = await preview.by_month(ask, made, spans)
+        return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
     seen, months = asking(made, look)
-    facts = dataclasses.asdict(seen)
-    for name in ("start", "end", "first", "last"):
-        facts[name] = _local(facts[name], made.timezone)
     if options.values["json"]:
+        facts = dataclasses.asdict(seen)
+        for name in ("start", "end", "first", "last"):
+            facts[name] = None if facts[name] is None else _local(facts[name], made.timezone)
         print(json.dumps(facts | ({"months": months} if by else {})))
         return 0
-    capped = " (perhaps more: the server may count no further)" if seen.maybe_capped else ""
-    rows = [
-        ("orders", f"{seen.orders:,}{capped}" if seen.orders is not None else "the server does not tell"),
-        ("range", f"{facts['start']} to {facts['end']}"),
-        ("first order", facts["first"] or "-"),
-        (
-            "last order",
-            facts["last"] or ("-" if seen.first is None else "not known: the server does not page that deep"),
-        ),
-        ("requests", f"about {seen.requests:,}" if seen.requests is not None else "-"),
-        ("time", f"about {duration(seen.seconds)} at {made.rate:g}/s" if seen.seconds is not None else "-"),
-        ("size", f"about {size(seen.bytes)}" if seen.bytes is not None else "-"),
-    ]
-    print(table(rows))
+    print(table(_overview(seen, made)))
     if months:
-        print()
-        print(table([(month["month"], "-" if month["orders"] is None else f"{month['orders']:,}") for month in months]))
+        print(f"\n{table([(name, _count(orders)) for name, orders in months.items()])}")
     return 0
+
+
+def _overview(seen: preview.Preview, made: Settings) -> list[tuple[str, str]]:
+    """Return what a preview tells, as rows of a table."""
+    start, end, first, last = (
+        "-" if second is None else _local(second, made.timezone)
+        for second in (seen.start, seen.end, seen.first, seen.last)
+    )
+    if seen.first is not None and seen.last is None:
+        last = "not known: the server does not page that deep"
+    capped = ", perhaps more: the server may count no further" if seen.maybe_capped else ""
+    rows = [("orders", _count(seen.orders) + capped), ("range", f"{start} to {end}")]
+    rows += [("first order", first), ("last order", last)]
+    if seen.requests is not None and seen.seconds is not None and seen.bytes is not None:
+        rows += [
+            ("requests", f"about {seen.requests:,}"),
+            ("time", f"about {duration(seen.seconds)} at {made.rate:g}/s"),
+            ("size", f"about {size(seen.bytes)}"),
+        ]
+    return rows
+
+
+def _count(orders: int | None) -> str:
+    return "not told by the server" if orders is None else f"{orders:,}"
 
 
 @command(Connection, Output, Origin, without=UNUSED, epilogue=CHECK_EXAMPLES)
@@ -111,15 +120,8 @@ def check(**given: Any) -> int:
     if options.values["json"]:
         print(json.dumps(facts, ensure_ascii=False))
         return 0
-    print(
-        table(
-            [
-                ("host", f"{health.host} answers in {health.latency * 1000:,.0f} ms"),
-                ("key", f"{facts['key']} is accepted"),
-                ("clock", _clock(health)),
-            ]
-        )
-    )
+    answer = f"{health.host} answers in {health.latency * 1000:,.0f} ms"
+    print(table([("host", answer), ("key", f"{facts['key']} is accepted"), ("clock", _clock(health))]))
     return 0
 
 
@@ -132,8 +134,8 @@ def _clock(health: preview.Health) -> str:
     return f"{duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the server's; exports go by the server's"
 
 
-def _local(second: int | None, timezone: str) -> str | None:
-    return None if second is None else dt.datetime.fromtimestamp(second, ZoneInfo(timezone)).isoformat()
+def _local(second: int, timezone: str) -> str:
+    return dt.datetime.fromtimestamp(second, ZoneInfo(timezone)).isoformat()
 
 
 def asking(made: Settings, look: Callable[[preview.Ask], Awaitable[Result]]) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,12 +91,10 @@ def verify(
     if not manifest.complete:
         spans = ", ".join(map(str, manifest.missing)) or "the whole range"
         raise CertificateError(f"the files are as they were written, but never certified was {spans}")
-    if options.values["json"]:
-        print(
-            json.dumps({"out": out, "right": True, "online": online, "complete": manifest.complete, **manifest.counts})
-        )
-        return 0
     counts = manifest.counts
+    if options.values["json"]:
+        print(json.dumps({"out": out, "right": True, "online": online, "complete": True, **counts}))
+        return 0
     print(f"{out} is right: {counts['rows']:,} orders, {counts['parts']} part(s), {size(counts['bytes'])}")
     if online:
         print("the API's totals are the same")
@@ -113,7 +111,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     made = settings(options)
     if options.places["site"] is options.places["base_url"] is None:
         made = replace(made, base_url=query["base_url"])
-    filters = Filters(**{name: _several(query[name]) for name in Filters.__dataclass_fields__})
+    filters = Filters(**{field.name: _several(query[field.name]) for field in fields(Filters)})
     held = [(segment.span, segment.rows) for segment in manifest.segments]
 
     async def compare(ask: Ask) -> list[Span]:
