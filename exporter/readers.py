@@ -79,7 +79,7 @@ def text(value: object) -> str:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Read one text, several joined by commas, or a list of such; each once and sorted, so that a query stays the same."""
+    """Read one text, several joined by commas, or a list; each once and sorted, so that a query stays the same."""
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, Iterable):
         raise ValueError("a text or a list of texts is needed")
