@@ -343,8 +343,13 @@ def test_the_package_runs_as_a_module() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_completion_is_generated_for_each_shell() -> None:
-    from exporter.cli import app
-
+def test_completion_is_installed_for_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     for shell in ("bash", "zsh", "fish"):
-        assert "page-size" in app.generate_completion(shell=shell)
+        assert main(["--install-completion", "--shell", shell]) == 0
+        path = Path(capsys.readouterr().out.split()[1].rstrip(";"))
+        assert path.is_relative_to(tmp_path)
+        assert "page-size" in path.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,18 @@ def test_whatever_is_given_is_read_or_refused_in_words(value: object) -> None:
     for option in KNOWN.values():
         with contextlib.suppress(ValueError):
             option.read(value)
+
+
+def test_every_option_means_the_same_wherever_it_is_written(tmp_path: Path) -> None:
+    examples = {name: option.example for name, option in KNOWN.items() if option.example is not None}
+    file = tmp_path / "export.toml"
+    file.write_text("\n".join(f"{name.replace('_', '-')} = {json.dumps(value)}" for name, value in examples.items()))
+    texts = {name: str(value) for name, value in examples.items()}
+    places = [
+        sources.python(examples, KNOWN),
+        sources.command_line(texts),
+        sources.environment({f"EXPORTER_{name.upper()}": value for name, value in texts.items()}),
+        sources.toml_file(file, KNOWN),
+    ]
+    first, *others = [sources.choose(KNOWN, place).values for place in places]
+    assert all(values == first for values in others)

@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated, Literal
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from exporter.cli.declare import app, environ
@@ -18,10 +19,28 @@ from exporter.cli.serve import demo, simulate
 from exporter.cli.stand import status, verify
 from exporter.errors import ConfigError
 
-app.register_install_completion_command(help="Install completion for this shell.")
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
 __all__ = ["app", "check", "demo", "main", "plan", "run", "simulate", "status", "verify"]
+
+
+@app.command(name="--install-completion")
+def install_completion(
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"] | None,
+        Parameter(help="Shell to install it for. [default: the one that runs this]"),
+    ] = None,
+) -> int:
+    """Install completion for bash, zsh or fish."""
+    from cyclopts.completion.detect import ShellDetectionError
+
+    try:
+        path = app.install_completion(shell=shell)
+    except (OSError, ShellDetectionError) as error:
+        raise ConfigError(f"completion can't be installed: {error}", hint="name the shell with --shell") from error
+    print(f"installed {path}; it works in the next shell")
+    return 0
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
