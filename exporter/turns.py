@@ -25,6 +25,10 @@ LEAD_DECAY = 0.99
 """A turn is admitted this long before its slot: the slowest connection set-up of late, forgotten slowly."""
 
 
+TELL_AGAIN = 0.005
+"""Seconds until a pause is told again to the other processes, when one of them was just leaving."""
+
+
 class SharedPace(Protocol):
     """The pace shared with other processes."""
 
@@ -34,8 +38,8 @@ class SharedPace(Protocol):
     def left(self, at: float) -> None:
         """Tell that the request left, and let the others go on."""
 
-    def pause(self, until: float) -> None:
-        """Let nobody leave before a moment."""
+    def pause(self, until: float) -> bool:
+        """Let nobody leave before a moment; return whether the others could be told."""
 
     def close(self) -> None:
         """Let go of what is shared."""
@@ -165,8 +169,8 @@ class Turns:
     def pause(self, until: float) -> None:
         """Let nothing leave before a moment, from no process that shares the pace."""
         self._pacer.pause(until)
-        if self._shared is not None:
-            self._shared.pause(until)
+        if self._shared is not None and not self._shared.pause(until):
+            self._loop.call_later(TELL_AGAIN, self.pause, until)
 
     def advance(self) -> None:
         """Admit and let go whoever may, and come again when the next one may."""
