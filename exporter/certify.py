@@ -183,7 +183,7 @@ def judge(
     )
 
 
-def _doubt(
+def _doubt(  # noqa: PLR0911 - one return a reason
     held: int, shown: float, below: int, closed: Sequence[Page], rank: int | None, *, ascending: bool
 ) -> str | None:
     totals = sorted({page.total for page in closed if page.total is not None})
@@ -293,6 +293,22 @@ class Gone:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Seam:
+    """What one answer says of the next, which starts at the last second of its page."""
+
+    head: tuple[columns.Cells, ...] = ()
+    """Records of that second, which must come again."""
+    left: int | None = None
+    """The total that the next answer should have."""
+    piece: tuple[Span, int] = Span(0, 0), 0
+    """The piece before, and its rows."""
+
+
+NO_SEAM = Seam()
+"""Nothing is known of what comes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Assembly:
     """What consecutive pieces come to."""
 
@@ -300,42 +316,44 @@ class Assembly:
     ascending: bool
     gone: Gone | None
     jumps: tuple[tuple[Span, int], ...]
-    """Pieces, and their rows, after which the next answer's total is not what theirs leaves."""
+    """Pieces, and their rows, that may lack records: the next answer's total says so, or they have none at all."""
+    seam: Seam
 
 
-def assemble(zone: Zone, pieces: Sequence[Piece], head: Sequence[columns.Cells] = ()) -> Assembly:
-    """Join pieces in order of time; `head` are the records already seen at the first one's first second.
+def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assembly:
+    """Join pieces in order of time, the first of them at the given seam.
 
     Each piece takes from its own page the records of its span, so what two answers say of one second never mixes; but
     where a page ended within a second, the next answer must show that second's records again.
     """
     tables: list[pa.Table] = []
     ascending, gone = True, None
-    expected = head
     jumps: list[tuple[Span, int]] = []
-    left: int | None = None
-    previous = Span(0, 0)
     for piece in pieces:
-        if piece.page is None:
-            tables.append(piece.rows)
-            expected, left = (), None
-            continue
         page = piece.page
+        if page is None:
+            tables.append(piece.rows)
+            seam = NO_SEAM
+            continue
         table = zone.table([page.cells])
         seconds = columns.seconds(table)
         check_range(page, seconds)
         ascending = ascending and is_ascending(seconds)
-        if gone is None and expected:
-            missing = absent(zone.table(expected), at_second(table, piece.span.start))
-            gone = Gone(second=piece.span.start, seen=expected, missing=missing) if missing else None
         before = pc.sum(pc.less(seconds, piece.span.start), min_count=0).as_py()
         below = pc.sum(pc.less(seconds, piece.span.stop), min_count=0).as_py()
-        if left is not None and page.total is not None and page.total - before != left:
-            jumps.append((previous, tables[-1].num_rows))
-        left = None if page.total is None else page.total - below
-        previous = piece.span
+        if gone is None and seam.head:
+            missing = absent(zone.table(seam.head), at_second(table, piece.span.start))
+            gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
+        if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
+            jumps.append(seam.piece)
         inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
         tables.append(table.filter(inside))
-        expected = (page.head,) if page.last == piece.span.stop else ()
+        seam = NO_SEAM
+        if page.last == piece.span.stop:
+            here = piece.span, tables[-1].num_rows
+            left = None if page.total is None else page.total - below
+            seam = Seam(head=(page.head,), left=left, piece=here)
+            if not tables[-1].num_rows:
+                jumps.append(here)
     joined = pa.concat_tables(tables) if tables else zone.table([])
-    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps))
+    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps), seam=seam)

@@ -120,11 +120,15 @@ class Engine:
     async def check(
         self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Callable[[Span], pa.Table] | None
     ) -> bool:
-        """Make the end-to-end check; return whether it could be made. Raise CertificateError if it fails.
+        """Make the end-to-end check; return whether it was made. Raise CertificateError if it fails.
 
         `read` gives a committed segment's rows, to mend it; None if it is too late for that.
         """
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
+        if not self.behaviour.ascending:
+            await check.renew_ordered()
+        if not self._settings.final_check:
+            return False
         agrees = await check.run()
         if agrees is None:
             self._emit(Noticed(message="the server's totals are of no use: the end-to-end check was left out"))

@@ -25,8 +25,6 @@ ROUNDS = 3
 
 Read = Callable[[Span], pa.Table]
 
-REASON = "the end-to-end total differed"
-
 
 class FinalCheck:
     """Check a whole range against the server's total, and mend what changed since it was certified."""
@@ -57,6 +55,16 @@ class FinalCheck:
                 return agrees
             await self._mend(self._read)
         return await self.agrees()
+
+    async def renew_ordered(self) -> None:
+        """Ask again for what was certified by the order of its records, before that proved to be no order."""
+        for certificate in self._certificates():
+            if certificate.way == "halves":
+                continue
+            if self._read is None:
+                raise CertificateError(f"the orders of {certificate.span} did not come in order of time, as asked")
+            nothing = self._work.zone.table([])
+            await self._replace(certificate, await self._ask_again(certificate.span, nothing), "records out of order")
 
     async def failure(self) -> CertificateError:
         """Return the error that tells where rows and totals differ."""
@@ -139,9 +147,12 @@ class FinalCheck:
             parts = await self._differing(pieces)
         for part in parts:
             table = await self._ask_again(part, table)
-        renewed = replace(certificate, rows=table.num_rows, way="seek", reason=REASON)
-        await work.commit(renewed, table)
-        work.note_repair(span, REASON, "asked again where counts differ")
+        await self._replace(certificate, table, "the end-to-end total differed")
+
+    async def _replace(self, certificate: Certificate, table: pa.Table, reason: str) -> None:
+        way = "seek" if self._work.behaviour.ascending else "halves"
+        await self._work.commit(replace(certificate, rows=table.num_rows, way=way, reason=reason), table)
+        self._work.note_repair(certificate.span, reason, "asking again")
 
     async def _ask_again(self, part: Span, table: pa.Table) -> pa.Table:
         """Return the table with one part of its span as the server shows it now."""

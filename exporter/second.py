@@ -26,8 +26,8 @@ FACETS = {
 async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
     """Return the rows of one second; raise Doubt where neither pages nor facets add up.
 
-    `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked for
-    with the seconds beside it.
+    `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
+    for with the seconds beside it.
     """
     rows = await _rows(work, second)
     behaviour = work.behaviour

@@ -12,7 +12,19 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import Assembly, Certificate, Gone, Page, Piece, absent, assemble, at_second
+from exporter.certify import (
+    NO_SEAM,
+    Assembly,
+    Certificate,
+    Gone,
+    Page,
+    Piece,
+    Seam,
+    absent,
+    assemble,
+    at_second,
+    is_ascending,
+)
 from exporter.plan import OUTER, Span
 from exporter.second import whole_second
 from exporter.work import TRIES, Commit, Doubt, Work
@@ -34,38 +46,40 @@ class Seek:
 
         `head` are records of the span's first second that must come again; `reason` tells why a repair was needed.
         """
-        at, rows = span.start, 0
+        at, rows, seam = span.start, 0, Seam(head=tuple(head))
         while at < span.stop:
-            pieces, assembly, doubt = await self._group(at, span.stop, head)
+            pieces, assembly, doubt = await self._group(at, span.stop, seam)
             if pieces:
                 await self._commit(self._certificate(at, pieces, assembly.table, reason), assembly.table)
                 at = pieces[-1].span.stop
                 rows += assembly.table.num_rows
-            last = pieces[-1].page if pieces else None
-            head = (last.head,) if last is not None and last.last == at else ()
+            seam = assembly.seam
             if doubt is not None:
                 hole, why = doubt
                 self._work.give_up(hole, why)
-                at, head = hole.stop, ()
+                at, seam = hole.stop, NO_SEAM
         return rows
 
-    async def _group(
-        self, at: int, stop: int, head: Sequence[columns.Cells]
-    ) -> tuple[list[Piece], Assembly, tuple[Span, str] | None]:
+    async def _group(self, at: int, stop: int, seam: Seam) -> tuple[list[Piece], Assembly, tuple[Span, str] | None]:
         """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
-        work = self._work
+        work, suspect = self._work, False
         for _ in range(TRIES):
             ascending = work.behaviour.ascending
-            found = self._pieces(at, stop, overlaps=bool(head)) if ascending else self._halves(at, stop)
+            found = self._pieces(at, stop, overlaps=bool(seam.head)) if ascending else self._halves(at, stop)
             pieces, doubt = await found
-            assembly = await work.off_loop(assemble, work.zone, pieces, head)
-            if ascending and not assembly.ascending:
-                work.behaviour.ascending = False
+            assembly = await work.off_loop(assemble, work.zone, pieces, seam)
+            work.behaviour.ascending = work.behaviour.ascending and (assembly.ascending or not ascending)
+            if ascending and not work.behaviour.ascending:
                 continue
             if not ascending:
                 return pieces, assembly, doubt
-            if await self._skipped(assembly.jumps):
-                work.behaviour.ascending = False
+            jumps = assembly.jumps
+            if assembly.seam.head and pieces[-1].span.stop == stop:
+                # No answer follows that would show whether the last one left something out.
+                jumps = (*jumps, (Span(at, stop), assembly.table.num_rows))
+            if await self._skipped(jumps):
+                work.behaviour.ascending = not suspect
+                suspect = True
                 continue
             if assembly.gone is None or await self._deleted(assembly.gone):
                 return pieces, assembly, doubt
@@ -105,6 +119,9 @@ class Seek:
                 return page, stop  # nothing after this second: the end
             if page.last == at:
                 return page, at
+            if not await self._work.off_loop(_ascends, self._work, page):
+                self._work.behaviour.ascending = False
+                raise Doubt("the records did not come in order of time")
         raise _NothingMoreError(f"the total of {page.question} is {page.total}, but only {page.rows} records come")
 
     async def _halves(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
@@ -131,8 +148,8 @@ class Seek:
         An answer that starts with its latest second looks as if nothing came before it.
         """
         for span, rows in jumps:
-            count = await self._work.asker.count(span.start, span.stop - 1)
-            if count is not None and count > rows:
+            page = await self._work.asker.page(span.start, span.stop - 1)
+            if (page.rows if page.total is None else page.total) > rows:
                 return True
         return False
 
@@ -160,6 +177,10 @@ class Seek:
             way="seek" if self._work.behaviour.ascending else "halves",
             reason=reason,
         )
+
+
+def _ascends(work: Work, page: Page) -> bool:
+    return is_ascending(columns.seconds(work.zone.table([page.cells])))
 
 
 def _absent(work: Work, seen: Sequence[columns.Cells], page: Page, second: int) -> int:

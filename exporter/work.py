@@ -73,9 +73,9 @@ class Work:
         try:
             beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
         except RejectedError:
-            beyond = None
-        if beyond is not None and beyond.rows and not await self.is_same(page, beyond):
-            return False
+            return page.total is not None
+        if beyond.rows:
+            return page.total is not None and await self.is_same(page, beyond)
         if page.total is not None:
             return True
         again = await self.asker.page(asked.first, asked.last, filters=asked.filters)
