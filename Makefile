@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep check format lock clean
+.PHONY: demo test test-deep check format bench bench-quick lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,9 +33,18 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: $(READY)  ## measure every contender side by side (some 15 minutes)
+	$(BIN)/python benchmarks/compare.py
+
+bench-quick: $(READY)  ## run four contenders once on few orders; fails on a broken one, never on a time
+	$(BIN)/python benchmarks/compare.py --quick
+
 lock: $(READY)  ## renew requirements.lock (needs pip-tools)
-	$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--extra dev --output-file requirements.lock pyproject.toml
+	$(PIN) --extra dev --output-file requirements.lock pyproject.toml
+
+bench-lock: $(READY)  ## renew the requirements of the benchmarks' environments (needs pip-tools)
+	cd benchmarks/requirements && for name in pandas dlt airbyte singer; do $(PIN) --output-file $$name.txt $$name.in; done
+	cd benchmarks/requirements && $(PIN) -c ../../requirements.lock --output-file exporter.txt ../../pyproject.toml exporter.in
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
+	rm -rf $(VENV) benchmarks/.venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
