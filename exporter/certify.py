@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import pyarrow as pa
@@ -276,10 +276,13 @@ def merge(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A part of a span that one answer shows whole; of a second with more than a page, the rows found another way."""
+    """A part of a span that one answer shows whole.
+
+    Of a second with more than a page, `page` shows only some records; `rows` are all of them, found another way.
+    """
 
     span: Span
-    page: Page | None = None
+    page: Page
     rows: pa.Table | None = None
 
 
@@ -293,6 +296,16 @@ class Gone:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Jump:
+    """A span that may lack records: too few, or none at all, came of it."""
+
+    span: Span
+    rows: int
+    short: bool = False
+    """The next answer's total is not what this one's leaves."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Seam:
     """What one answer says of the next, which starts at the last second of its page."""
 
@@ -300,8 +313,8 @@ class Seam:
     """Records of that second, which must come again."""
     left: int | None = None
     """The total that the next answer should have."""
-    piece: tuple[Span, int] = Span(0, 0), 0
-    """The piece before, and its rows."""
+    piece: Jump = Jump(span=Span(0, 0), rows=0)
+    """The piece before."""
 
 
 NO_SEAM = Seam()
@@ -315,8 +328,7 @@ class Assembly:
     table: pa.Table
     ascending: bool
     gone: Gone | None
-    jumps: tuple[tuple[Span, int], ...]
-    """Pieces, and their rows, that may lack records: the next answer's total says so, or they have none at all."""
+    jumps: tuple[Jump, ...]
     seam: Seam
 
 
@@ -328,13 +340,9 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
     """
     tables: list[pa.Table] = []
     ascending, gone = True, None
-    jumps: list[tuple[Span, int]] = []
+    jumps: list[Jump] = []
     for piece in pieces:
         page = piece.page
-        if page is None:
-            tables.append(piece.rows)
-            seam = NO_SEAM
-            continue
         table = zone.table([page.cells])
         seconds = columns.seconds(table)
         check_range(page, seconds)
@@ -345,12 +353,16 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
             missing = absent(zone.table(seam.head), at_second(table, piece.span.start))
             gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
         if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
-            jumps.append(seam.piece)
+            jumps.append(replace(seam.piece, short=True))
+        if piece.rows is not None:
+            tables.append(piece.rows)
+            seam = NO_SEAM
+            continue
         inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
         tables.append(table.filter(inside))
         seam = NO_SEAM
         if page.last == piece.span.stop:
-            here = piece.span, tables[-1].num_rows
+            here = Jump(span=piece.span, rows=tables[-1].num_rows)
             left = None if page.total is None else page.total - below
             seam = Seam(head=(page.head,), left=left, piece=here)
             if not tables[-1].num_rows:

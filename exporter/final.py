@@ -18,7 +18,7 @@ from exporter.descent import differing
 from exporter.errors import CertificateError
 from exporter.plan import OUTER, Span, leaves
 from exporter.seek import Seek
-from exporter.work import Work
+from exporter.work import Work, uncertified
 
 ROUNDS = 3
 """How often the segments that changed are asked for again."""
@@ -162,6 +162,8 @@ class FinalCheck:
             fresh.append(rows)
 
         await Seek(self._work, collect).run(part)
+        if self._work.missing:
+            raise uncertified(self._work.missing)
         seconds = columns.seconds(table)
         before = table.filter(pc.less(seconds, part.start))
         after = table.filter(pc.greater_equal(seconds, part.stop))

@@ -29,9 +29,10 @@ async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
     `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
     for with the seconds beside it.
     """
-    rows = await _rows(work, second)
     behaviour = work.behaviour
-    if not (behaviour.pad_start and behaviour.pad_end) and await work.off_loop(_missing, work, second, seen, rows):
+    padded = behaviour.pad_start and behaviour.pad_end
+    rows = await _rows(work, second)
+    if not padded and await work.off_loop(_missing, work, second, seen, rows):
         behaviour.pad_start = behaviour.pad_end = 1
         rows = await _rows(work, second)
     return rows

@@ -17,6 +17,7 @@ from exporter.certify import (
     Assembly,
     Certificate,
     Gone,
+    Jump,
     Page,
     Piece,
     Seam,
@@ -64,7 +65,7 @@ class Seek:
         """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
         work, suspect = self._work, False
         for _ in range(TRIES):
-            ascending = work.behaviour.ascending
+            ascending, padded = work.behaviour.ascending, work.behaviour.pad_start > 0
             found = self._pieces(at, stop, overlaps=bool(seam.head)) if ascending else self._halves(at, stop)
             pieces, doubt = await found
             assembly = await work.off_loop(assemble, work.zone, pieces, seam)
@@ -74,14 +75,14 @@ class Seek:
             if not ascending:
                 return pieces, assembly, doubt
             jumps = assembly.jumps
-            if assembly.seam.head and pieces[-1].span.stop == stop:
+            if pieces and assembly.seam.head and pieces[-1].span.stop == stop:
                 # No answer follows that would show whether the last one left something out.
-                jumps = (*jumps, (Span(at, stop), assembly.table.num_rows))
-            if await self._skipped(jumps):
+                jumps = (*jumps, Jump(span=Span(at, stop), rows=assembly.table.num_rows))
+            if await self._skipped(jumps, stop):
                 work.behaviour.ascending = not suspect
                 suspect = True
                 continue
-            if assembly.gone is None or await self._deleted(assembly.gone):
+            if assembly.gone is None or padded or await self._deleted(assembly.gone):
                 return pieces, assembly, doubt
         empty = await work.off_loop(assemble, work.zone, [])
         return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
@@ -97,7 +98,7 @@ class Seek:
                     pieces.append(Piece(span=Span(at, end), page=page))
                 else:
                     end = at + 1
-                    pieces.append(Piece(span=Span(at, end), rows=await whole_second(self._work, at, page)))
+                    pieces.append(Piece(span=Span(at, end), page=page, rows=await whole_second(self._work, at, page)))
             except _NothingMoreError as doubt:
                 return pieces, (Span(at, stop), str(doubt))
             except Doubt as doubt:
@@ -137,36 +138,43 @@ class Seek:
                 pending += [Span(middle, span.stop), Span(span.start, middle)]
             else:
                 try:
-                    pieces.append(Piece(span=span, rows=await whole_second(self._work, span.start, page)))
+                    pieces.append(Piece(span=span, page=page, rows=await whole_second(self._work, span.start, page)))
                 except Doubt as doubt:
                     return pieces, (span, str(doubt))
         return pieces, None
 
-    async def _skipped(self, jumps: Sequence[tuple[Span, int]]) -> bool:
-        """Tell whether a piece lacks records: its answer and the next one disagree, and so does a count of it.
+    async def _skipped(self, jumps: Sequence[Jump], stop: int) -> bool:
+        """Tell whether a piece lacks records: a count of it says so, or counts on its two sides never add up.
 
         An answer that starts with its latest second looks as if nothing came before it.
         """
-        for span, rows in jumps:
-            page = await self._work.asker.page(span.start, span.stop - 1)
-            if (page.rows if page.total is None else page.total) > rows:
+        asker, behaviour = self._work.asker, self._work.behaviour
+        for jump in jumps:
+            span = jump.span
+            page = await asker.page(span.start, span.stop - 1)
+            if (page.rows if page.total is None else page.total) > jump.rows:
                 return True
+            if jump.short and behaviour.padded:
+                return True  # counts of spans say nothing then
+            if jump.short and behaviour.cap is None:
+                counts = await asker.find_cap(span.start, span.stop, stop)
+                if counts is not None and behaviour.totals == "exact":
+                    return True
         return False
 
     async def _deleted(self, gone: Gone) -> bool:
         """Tell whether records that did not come again are gone; if they are not, spans must be padded at the start."""
         work = self._work
-        if work.behaviour.pad_start:
-            return True
         page = await work.asker.page(gone.second - 1, gone.second + 1)
-        if await work.off_loop(_absent, work, gone.seen, page, gone.second) >= gone.missing:
+        missing = await work.off_loop(_absent, work, gone.seen, page, gone.second)
+        if missing >= gone.missing and await work.is_whole(page):
             return True
         work.behaviour.pad_start = 1
         return False
 
     def _certificate(self, at: int, pieces: list[Piece], table: pa.Table, reason: str | None) -> Certificate:
-        pages = [piece.page for piece in pieces if piece.page is not None]
-        moments = [page.received for page in pages] or [0.0]
+        pages = [piece.page for piece in pieces]
+        moments = [page.received for page in pages]
         return Certificate(
             span=Span(at, pieces[-1].span.stop),
             rows=table.num_rows,

@@ -205,9 +205,12 @@ class Walk:
             await self._settle(span, filled, rank=None, head=head)
             return
         verdict = filled.verdict
-        if not verdict.table.num_rows or verdict.held > verdict.below:
+        if not verdict.held or verdict.held > verdict.below:
             # Nothing at all, or records beyond the end were seen: there is no tail to ask.
             await self._commit(span, filled)
+            return
+        if not verdict.table.num_rows:
+            await self._seek.run(span)
             return
         tail = columns.seconds(verdict.table)[-1].as_py()
         before = verdict.table.filter(pc.less(columns.seconds(verdict.table), tail))
