@@ -51,8 +51,8 @@ def compete(contenders: Sequence[Contender], *, rows: int, rounds: int) -> list[
     for environment in dict.fromkeys(contender.environment for contender in contenders):
         python_of(environment)
     for orders in (1, rows):
+        expected(orders)  # before there is a server: both hold all orders
         with serving_apart(Options(rows=orders)) as url:
-            expected(orders)
             for number in range(rounds):
                 for score in scores:
                     if not score.broken:
