@@ -30,7 +30,7 @@ class Score:
 
     contender: Contender
     starts: list[float] = field(default_factory=list)
-    """Seconds that the same command takes for a single order."""
+    """Seconds that the same command takes for a single order; the first one warms the disk's cache only."""
     attempts: list[Attempt] = field(default_factory=list)
     broken: str = ""
 
@@ -42,7 +42,7 @@ class Score:
     @property
     def start(self) -> float:
         """The median of the rounds."""
-        return statistics.median(self.starts)
+        return statistics.median(self.starts[1:])
 
 
 def compete(contenders: Sequence[Contender], *, rows: int, rounds: int) -> list[Score]:
@@ -53,7 +53,7 @@ def compete(contenders: Sequence[Contender], *, rows: int, rounds: int) -> list[
     for orders in (1, rows):
         expected(orders)  # before there is a server: both hold all orders
         with serving_apart(Options(rows=orders)) as url:
-            for number in range(rounds):
+            for number in range(rounds + (orders == 1)):
                 for score in scores:
                     if not score.broken:
                         _run(score, url, rows=orders, start=orders == 1)
@@ -107,7 +107,7 @@ def lines(scores: Iterable[Score], rows: int) -> Iterable[tuple[str, ...]]:
             score.contender.title,
             f"{rows / score.seconds:,.0f}",
             f"{bound / score.seconds:.2f}" if bound else "",
-            f"{rows / (score.seconds - score.start):,.0f}",
+            f"{rows / (score.seconds - score.start):,.0f}" if score.seconds > 2 * score.start else "–",
             f"{score.start:.2f}",
             f"{statistics.median(done.measured.cpu_seconds for done in score.attempts):.1f}",
             report.megabytes(max(done.measured.memory for done in score.attempts)),
