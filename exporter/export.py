@@ -20,10 +20,10 @@ from exporter.client import Client
 from exporter.config import Settings
 from exporter.engine import MISSING_AT_MOST, Engine
 from exporter.errors import CertificateError, OutputError
-from exporter.events import Committed, Event, Finished, Noticed
+from exporter.events import Committed, Event, Finished, Noticed, Started
 from exporter.orders import wire_time
 from exporter.plan import Span, gaps, pages_of
-from exporter.store import Manifest, Store
+from exporter.store import Manifest, Store, space
 from exporter.summary import Summary
 from exporter.work import OffLoop
 
@@ -110,7 +110,7 @@ class _Run:
                 client.ask,
                 commit=self._commit,
                 off_loop=self._off_loop,
-                emit=self._on_event,
+                emit=self._told,
                 latency=lambda: client.statistics.latency,
                 clock=time.time,
                 missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
@@ -141,6 +141,7 @@ class _Run:
             "final_check": checked,
             "totals": engine.behaviour.totals,
             "cap": engine.behaviour.cap,
+            "padded": engine.behaviour.padded,
             "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
         }
         manifest = await self._off_loop(partial(store.finish, facts, missing=sorted(engine.work.missing)))
@@ -148,6 +149,14 @@ class _Run:
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
         )
+
+    def _told(self, event: Event) -> None:
+        """Pass an event on; warn when it tells of more orders than the disk has room for."""
+        self._on_event(event)
+        if isinstance(event, Started) and event.total is not None:
+            room = space(self._out, event.total - event.committed)
+            if not room.enough:
+                self._on_event(Noticed(message=f"the disk of {self._out} will not do: {room}"))
 
     async def _check_team(self, engine: Engine) -> None:
         """Raise OutputError if the key belongs to another team than the one whose orders are committed."""

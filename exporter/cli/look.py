@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -51,6 +52,7 @@ def plan(
 ) -> int:
     """Tell what an export would take: orders, requests, time, size. Sends one or two requests."""
     from exporter import preview
+    from exporter.store import space
 
     options = chosen(given)
     made = settings(options)
@@ -66,6 +68,8 @@ def plan(
         return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
     seen, months = asking(made, look)
+    if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
+        print(f"warning: this disk will not do: {room}", file=sys.stderr)
     if options.values["json"]:
         facts = dataclasses.asdict(seen)
         for name in ("start", "end", "first", "last"):

@@ -13,7 +13,7 @@ from exporter.cli.declare import Origin, chosen, command, settings
 from exporter.cli.look import asking
 from exporter.config import Connection, Output
 from exporter.errors import CertificateError
-from exporter.orders import Filters, Question, wire_time
+from exporter.orders import Filters, wire_time
 from exporter.plan import Span
 from exporter.sources import Chosen
 from exporter.tables import size, table
@@ -105,9 +105,11 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     """Raise CertificateError that names the spans whose totals the API tells otherwise."""
     from exporter.verify import differing_online
 
-    query, totals = manifest.query, manifest.run.get("totals")
-    if totals == "ignored":
-        raise CertificateError("the server's totals were wrong when this was exported: they can't be compared")
+    query, run = manifest.query, manifest.run
+    if run.get("totals") == "ignored" or run.get("padded"):
+        raise CertificateError(
+            "the server's totals did not count what it shows when this was exported, so they tell nothing"
+        )
     made = settings(options)
     if options.places["site"] is options.places["base_url"] is None:
         made = replace(made, base_url=query["base_url"])
@@ -115,9 +117,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     held = [(segment.span, segment.rows) for segment in manifest.segments]
 
     async def compare(ask: Ask) -> list[Span]:
-        whole = Question(first=manifest.whole.start, last=manifest.whole.stop - 1, page_size=1, filters=filters)
-        cap = (await ask(whole)).total if totals == "capped" else None
-        return await differing_online(held, ask=ask, filters=filters, cap=cap)
+        return await differing_online(held, ask=ask, filters=filters, cap=manifest.run.get("cap"))
 
     if spans := asking(made, compare):
         raise CertificateError(

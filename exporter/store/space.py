@@ -34,7 +34,7 @@ class Space:
 def space(out: Path, rows: int) -> Space:
     """Return what an export of `rows` more orders to OUT needs on top of what lies there, and what is free."""
     place = Place.of(out)
-    there = next(folder for folder in place.out.parents if folder.is_dir())
+    there = next(folder for folder in (place.out, *place.out.parents) if folder.is_dir())
     spooled = place.spool.stat().st_size if place.spool.exists() else 0
     result = (spooled // SPOOL_ROW_BYTES + rows) * RESULT_ROW_BYTES
     return Space(needed=_BASE_BYTES + rows * SPOOL_ROW_BYTES + result, free=shutil.disk_usage(there).free)
