@@ -27,9 +27,11 @@ async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
     """Return the rows of one second; raise Doubt where neither pages nor facets add up.
 
     `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
-    for with the seconds beside it.
+    for with the seconds beside it. So it is at once where records have no order, since `seen` may show none of them.
     """
     behaviour = work.behaviour
+    if not behaviour.ascending:
+        behaviour.pad_start = behaviour.pad_end = 1
     padded = behaviour.pad_start and behaviour.pad_end
     rows = await _rows(work, second)
     if not padded and await work.off_loop(_missing, work, second, seen, rows):

@@ -74,16 +74,16 @@ class Seek:
                 continue
             if not ascending:
                 return pieces, assembly, doubt
+            if assembly.gone is not None and not padded and not await self._deleted(assembly.gone):
+                continue
             jumps = assembly.jumps
             if pieces and assembly.seam.head and pieces[-1].span.stop == stop:
                 # No answer follows that would show whether the last one left something out.
                 jumps = (*jumps, Jump(span=Span(at, stop), rows=assembly.table.num_rows))
-            if await self._skipped(jumps, stop):
-                work.behaviour.ascending = not suspect
-                suspect = True
-                continue
-            if assembly.gone is None or padded or await self._deleted(assembly.gone):
+            if not await self._skipped(jumps, stop):
                 return pieces, assembly, doubt
+            work.behaviour.ascending = not suspect
+            suspect = True
         empty = await work.off_loop(assemble, work.zone, [])
         return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
 
