@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep check format bench bench-quick lock bench-lock clean
+.PHONY: demo test test-deep check format bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ bench: $(READY)  ## measure every contender side by side (some 15 minutes)
 
 bench-quick: $(READY)  ## run four contenders once on few orders; fails on a broken one, never on a time
 	$(BIN)/python benchmarks/compare.py --quick
+
+referee: $(READY)  ## let nginx count the refusals at 20 requests a second (50 s; apt-get installs nginx for root)
+	$(BIN)/python -m benchmarks.referee
 
 lock: $(READY)  ## renew requirements.lock (needs pip-tools)
 	$(PIN) --extra dev --output-file requirements.lock pyproject.toml

@@ -28,6 +28,9 @@ from exporter.turns import NORMAL, REFUSED, URGENT, SharedPace, Turn, Turns
 LATENCY_WEIGHT = 0.1
 """What the latest answer weighs in the smoothed latency."""
 
+TIMER_RESOLUTION = 0.001
+"""asyncio rounds the waits of its timers up to milliseconds."""
+
 GOES_ON = "what is committed stays; the same command goes on when the server is well again"
 PERSISTENT_REFUSALS = (
     "the server keeps refusing requests as too frequent at a pace of {rate:g} a second: another client seems to be "
@@ -91,9 +94,11 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        if isinstance(self._transport, HttpTransport) and self._shared is None:
+        real = isinstance(self._transport, HttpTransport)
+        if real and self._shared is None:
             self._shared = await asyncio.to_thread(shared_pace.join, self._settings, on_event=self._tell_from_thread)
-        self._turns = Turns(self._pacer, self._concurrency, self._shared)
+        early = TIMER_RESOLUTION if real else 0.0
+        self._turns = Turns(self._pacer, self._concurrency, self._shared, early=early)
         await self._transport.__aenter__()
         return self
 

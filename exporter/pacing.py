@@ -19,7 +19,7 @@ FIRST_GUARD_SHARE = 0.015
 """The guard starts at the smaller of 15 ms and 1.5% of the gap."""
 
 SMALLEST_GUARD_SHARE = 0.001
-LEARNING = 20
+LEARNING = 8
 """A refusal within so many requests of the last one says that the guard is far from enough."""
 GROWTH_LEARNING = 1.5
 GROWTH = 1.15

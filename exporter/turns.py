@@ -100,12 +100,20 @@ _WAITING, _ADMITTED, _READY, _GRANTED, _LEFT, _ENDED = range(6)
 
 
 class Turns:
-    """All the turns of one client."""
+    """All the turns of one client.
 
-    def __init__(self, pacer: Pacer, concurrency: Concurrency, shared: SharedPace | None = None) -> None:
+    Timers of a real loop are up to a millisecond late, which at 20 requests a second is 2%. `early` seconds before a
+    slot the wait goes on in the loop's own turns: nobody else is held up, the slot is met.
+    """
+
+    def __init__(
+        self, pacer: Pacer, concurrency: Concurrency, shared: SharedPace | None = None, *, early: float = 0.0
+    ) -> None:
         self._pacer = pacer
         self._concurrency = concurrency
         self._shared = shared
+        self._shared_slot = -math.inf
+        self._early = early
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Turn] = []
         self._ready: list[Turn] = []
@@ -113,7 +121,7 @@ class Turns:
         self._staged = 0
         self._numbers = count()
         self._lead = SHORTEST_LEAD
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self.in_flight = 0
 
     def turn(self, kind: int, place: int) -> Turn:
@@ -180,8 +188,10 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if wake < math.inf:
-            self._timer = self._loop.call_at(wake, self.advance)
+        if wake - now <= self._early:
+            self._timer = self._loop.call_soon(self.advance)
+        elif wake < math.inf:
+            self._timer = self._loop.call_at(wake - self._early, self.advance)
 
     def _admit(self, now: float, slot: float) -> float:
         while self._waiting:
@@ -205,9 +215,10 @@ class Turns:
         while self._ready and self._leaving is None:
             turn = self._ready[0]
             if turn._state == _READY:
-                if slot > now:
-                    return slot
+                if max(slot, self._shared_slot) > now:
+                    return max(slot, self._shared_slot)
                 if self._shared is not None and (again := self._shared.take(now)) > now:
+                    self._shared_slot = again
                     return again
                 if not self._pacer.unpaced:
                     self._leaving = turn
