@@ -27,7 +27,7 @@ from exporter.engine import Engine
 from exporter.orders import IDENTITY_FIELDS, Question, Record
 from exporter.plan import Span
 from exporter.simulator.direct import Direct
-from exporter.simulator.options import Options
+from exporter.simulator.options import Options, Shape
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
 
@@ -48,16 +48,20 @@ class Case:
 
 def cases(*, quick: bool) -> list[Case]:
     """Return the cases of the table; the quick ones leave out a million orders."""
-    made = []
-    for rows in (100_000,) if quick else (100_000, 1_000_000):
-        for shape in ("flat", "bursty", "late"):
-            made.append(Case(name=f"stable ties, {shape}", options=Options(rows=rows, shape=shape, ties=40), bound=STABLE))
+    shapes: tuple[Shape, ...] = ("flat", "bursty", "late")
+    made = [
+        Case(name=f"stable ties, {shape}", options=Options(rows=rows, shape=shape, ties=40), bound=STABLE)
+        for rows in ((100_000,) if quick else (100_000, 1_000_000))
+        for shape in shapes
+    ]
     shuffled = Quirks(shuffled_ties=True)
     made.append(
         Case(name="ties up to 40 reshuffled", options=Options(rows=100_000, ties=40, quirks=shuffled), bound=(1.06, 40))
     )
     made.append(
-        Case(name="ties up to 400 reshuffled", options=Options(rows=100_000, ties=400, quirks=shuffled), bound=(1.45, 40))
+        Case(
+            name="ties up to 400 reshuffled", options=Options(rows=100_000, ties=400, quirks=shuffled), bound=(1.45, 40)
+        )
     )
     inserts = Quirks(inserts=(7, 19, 31, 43, 55))
     made.append(Case(name="5 late inserts", options=Options(rows=30_000, quirks=inserts), bound=(2.0, 40)))

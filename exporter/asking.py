@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from exporter.behaviour import Behaviour
-from exporter.certify import Page, page_of
 from exporter.orders import Answer, Filters, Question
+from exporter.pages import Page, page_of
 from exporter.plan import Span
 
 COUNTS = 3

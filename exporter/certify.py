@@ -8,21 +8,17 @@ them side by side; both leave the count short, and the count must match.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.errors import CertificateError
-from exporter.orders import Answer, Question, second_of
+from exporter.pages import Page, Zone, absent, at_second, check_range, is_ascending
 from exporter.plan import Span
-
-LEEWAY = 1
-"""Seconds by which a record may be shown outside the range that was asked: times are rounded somewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,67 +40,6 @@ class Certificate:
     reason: str | None = None
     values_in_extra: int = 0
     """How many values of its rows only `_extra` can give back."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
-    """An answer whose records have become columns. `first` and `last` are the seconds of its first and last record."""
-
-    question: Question
-    cells: columns.Cells
-    rows: int
-    total: int | None
-    number: int
-    received: float
-    first: int | None
-    last: int | None
-    before_last: int
-    """How many of its records come before those of its last second."""
-    head: columns.Cells
-    """The records of its last second: the first ones of the segment that starts there."""
-
-
-def page_of(answer: Answer, total: int | None) -> Page:
-    """Turn an answer into a page; raise CertificateError where an order has no time, or one that was not asked for."""
-    records = answer.records
-    first = last = None
-    before = len(records)
-    try:
-        if records:
-            first, last = second_of(records[0]), second_of(records[-1])
-            while before and second_of(records[before - 1]) == last:
-                before -= 1
-    except ValueError as error:
-        raise CertificateError(
-            f"an order without a time came with {answer.question}: {error}",
-            hint="without its time neither order nor completeness can be known; ask the vendor about this record",
-        ) from None
-    if first is not None and last is not None:
-        _check_bounds(answer.question, min(first, last), max(first, last))
-    return Page(
-        question=answer.question,
-        cells=columns.gather(records),
-        rows=len(records),
-        total=total,
-        number=answer.number,
-        received=answer.received,
-        first=first,
-        last=last,
-        before_last=before,
-        head=columns.gather(records[before:]),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Zone:
-    """How cells become a table: the result's time zone and language."""
-
-    timezone: str
-    language: str
-
-    def table(self, pages: Sequence[columns.Cells]) -> pa.Table:
-        """Return the rows of all pages, in the order given."""
-        return columns.typed(pages, timezone=self.timezone, language=self.language)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,38 +144,6 @@ def _missing_head(rows: pa.Table, start: int, head: Sequence[columns.Cells], zon
     return f"{missing} records of the segment's first second did not come again" if missing else None
 
 
-def at_second(table: pa.Table, second: int) -> pa.Table:
-    """Return the rows of one second."""
-    return table.filter(pc.equal(columns.seconds(table), second))
-
-
-def absent(expected: pa.Table, found: pa.Table) -> int:
-    """Return how many rows of `expected` have no partner of the same identity in `found`."""
-    both = columns.identities(pa.concat_tables([expected, found])).to_pylist()
-    return (Counter(both[: expected.num_rows]) - Counter(both[expected.num_rows :])).total()
-
-
-def is_ascending(seconds: pa.Array) -> bool:
-    """Tell whether seconds never go back."""
-    ups = pc.less_equal(seconds.slice(0, max(len(seconds) - 1, 0)), seconds.slice(1))
-    return bool(pc.all(ups, min_count=0).as_py())
-
-
-def check_range(page: Page, seconds: pa.Array) -> None:
-    """Raise CertificateError if an answer shows records of another range than was asked."""
-    if len(seconds):
-        bounds = pc.min_max(seconds).as_py()
-        _check_bounds(page.question, bounds["min"], bounds["max"])
-
-
-def _check_bounds(asked: Question, first: int, last: int) -> None:
-    if first < asked.first - LEEWAY or last > asked.last + LEEWAY:
-        raise CertificateError(
-            f"asked for {asked}, got orders of {Span(first, last + 1)}",
-            hint="the server does not keep to the range it is asked for, so nothing it says can be certified",
-        )
-
-
 def merge(
     identities: pa.Array, pages: Sequence[Page], sizes: Sequence[int], own: int
 ) -> tuple[pa.Array | None, list[int], int]:
@@ -272,100 +175,3 @@ def merge(
         repeats += max(0, seen - len(answers[best]))
     chosen.sort()
     return pa.array(chosen, pa.int64()), [place for place, row in enumerate(chosen) if row in shared], repeats
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
-    """A part of a span that one answer shows whole.
-
-    Of a second with more than a page, `page` shows only some records; `rows` are all of them, found another way.
-    """
-
-    span: Span
-    page: Page
-    rows: pa.Table | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gone:
-    """Records that one answer showed at the end of its page, `missing` of which the next answer does not show."""
-
-    second: int
-    seen: Sequence[columns.Cells]
-    missing: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Jump:
-    """A span that may lack records: too few, or none at all, came of it."""
-
-    span: Span
-    rows: int
-    short: bool = False
-    """The next answer's total is not what this one's leaves."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seam:
-    """What one answer says of the next, which starts at the last second of its page."""
-
-    head: tuple[columns.Cells, ...] = ()
-    """Records of that second, which must come again."""
-    left: int | None = None
-    """The total that the next answer should have."""
-    piece: Jump = Jump(span=Span(0, 0), rows=0)
-    """The piece before."""
-
-
-NO_SEAM = Seam()
-"""Nothing is known of what comes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assembly:
-    """What consecutive pieces come to."""
-
-    table: pa.Table
-    ascending: bool
-    gone: Gone | None
-    jumps: tuple[Jump, ...]
-    seam: Seam
-
-
-def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assembly:
-    """Join pieces in order of time, the first of them at the given seam.
-
-    Each piece takes from its own page the records of its span, so what two answers say of one second never mixes; but
-    where a page ended within a second, the next answer must show that second's records again.
-    """
-    tables: list[pa.Table] = []
-    ascending, gone = True, None
-    jumps: list[Jump] = []
-    for piece in pieces:
-        page = piece.page
-        table = zone.table([page.cells])
-        seconds = columns.seconds(table)
-        check_range(page, seconds)
-        ascending = ascending and is_ascending(seconds)
-        before = pc.sum(pc.less(seconds, piece.span.start), min_count=0).as_py()
-        below = pc.sum(pc.less(seconds, piece.span.stop), min_count=0).as_py()
-        if gone is None and seam.head:
-            missing = absent(zone.table(seam.head), at_second(table, piece.span.start))
-            gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
-        if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
-            jumps.append(replace(seam.piece, short=True))
-        if piece.rows is not None:
-            tables.append(piece.rows)
-            seam = NO_SEAM
-            continue
-        inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
-        tables.append(table.filter(inside))
-        seam = NO_SEAM
-        if page.last == piece.span.stop:
-            here = Jump(span=piece.span, rows=tables[-1].num_rows)
-            left = None if page.total is None else page.total - below
-            seam = Seam(head=(page.head,), left=left, piece=here)
-            if not tables[-1].num_rows:
-                jumps.append(here)
-    joined = pa.concat_tables(tables) if tables else zone.table([])
-    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps), seam=seam)

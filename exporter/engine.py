@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from exporter.asking import Ask, Asker
 from exporter.behaviour import Behaviour
-from exporter.certify import Certificate, Page, Zone, absent, page_of
+from exporter.certify import Certificate
 from exporter.config import Settings
 from exporter.errors import CertificateError, ConfigError, RejectedError
 from exporter.events import Event, Noticed, Started
 from exporter.final import FinalCheck
 from exporter.orders import wire_time
+from exporter.pages import Page, Zone, absent, page_of
 from exporter.plan import OUTER, Span, pages_in_flight, pages_of
 from exporter.windows import Windows
 from exporter.work import Commit, OffLoop, Work, uncertified

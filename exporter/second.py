@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.certify import Page, absent, at_second, judge
+from exporter.certify import judge
 from exporter.errors import RejectedError
 from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
+from exporter.pages import Page, absent, at_second
 from exporter.plan import Span
 from exporter.work import TRIES, Doubt, Work
 

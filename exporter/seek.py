@@ -12,20 +12,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import (
-    NO_SEAM,
-    Assembly,
-    Certificate,
-    Gone,
-    Jump,
-    Page,
-    Piece,
-    Seam,
-    absent,
-    assemble,
-    at_second,
-    is_ascending,
-)
+from exporter.assemble import NO_SEAM, Assembly, Gone, Jump, Piece, Seam, assemble
+from exporter.certify import Certificate
+from exporter.pages import Page, absent, at_second, is_ascending
 from exporter.plan import OUTER, Span
 from exporter.second import whole_second
 from exporter.work import TRIES, Commit, Doubt, Work

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from anyio.abc import TaskGroup
 
 from exporter import columns
-from exporter.certify import Certificate, Page, Verdict, judge
+from exporter.certify import Certificate, Verdict, judge
 from exporter.errors import CertificateError, RejectedError
+from exporter.pages import Page
 from exporter.plan import OUTER, Span, pages_of
 from exporter.seek import Seek
 from exporter.work import Work

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from exporter.certify import Page
 from exporter.errors import RejectedError
+from exporter.pages import Page
 from exporter.plan import HEAVY, OUTER, Span, pages_of, split, window_count
 from exporter.walk import Walk
 from exporter.work import Work

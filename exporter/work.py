@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from exporter.asking import Asker
 from exporter.behaviour import Behaviour
-from exporter.certify import Certificate, Page, Zone, absent
+from exporter.certify import Certificate
 from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Repaired
+from exporter.pages import Page, Zone, absent
 from exporter.plan import Span
 
 TRIES = 3

@@ -15,8 +15,9 @@ HOUSE = Path(exporter.__file__).parent
 STOREYS = [
     "errors orders events tables summary readers",
     "config columns plan retries pacing concurrency envelope simulator",
-    "sources certify descent behaviour turns",
-    "asking transport shared_pace progress store",
+    "sources pages descent behaviour turns",
+    "certify assemble transport shared_pace progress",
+    "asking store",
     "work client verify preview demo screens",
     "second",
     "seek",
@@ -31,7 +32,20 @@ STOREYS = [
 ]
 """From the ground up: a room may import from the storeys below its own."""
 
-PURE = {"errors", "orders", "events", "plan", "columns", "certify", "descent", "behaviour", "pacing", "retries"}
+PURE = {
+    "errors",
+    "orders",
+    "events",
+    "plan",
+    "columns",
+    "pages",
+    "certify",
+    "assemble",
+    "descent",
+    "behaviour",
+    "pacing",
+    "retries",
+}
 """Rooms that decide and touch nothing: no clock, disk, network or event loop."""
 OUTSIDE = {
     "aiohttp",

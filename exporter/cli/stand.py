@@ -107,9 +107,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
 
     query, run = manifest.query, manifest.run
     if run.get("totals") == "ignored" or run.get("padded"):
-        raise CertificateError(
-            "the server's totals did not count what it shows when this was exported, so they tell nothing"
-        )
+        raise CertificateError("the server's totals did not count what it showed in this export: they tell nothing")
     made = settings(options)
     if options.places["site"] is options.places["base_url"] is None:
         made = replace(made, base_url=query["base_url"])

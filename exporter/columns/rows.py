@@ -1,6 +1,7 @@
 """Turn one record into one row and back, in plain Python: the meaning of the columns, for any record at all.
 
-Pages of well-formed records go a faster way to the same rows (`decode`).
+On the way a record is its cells: each field as its column can hold it, and the rest as JSON. The columns of a page's
+cells go a faster way to the same rows (`decode`).
 """
 
 from __future__ import annotations
@@ -15,32 +16,47 @@ from exporter.columns.values import LABELS, codes, parse_money, parse_time, plai
 from exporter.errors import CertificateError
 from exporter.orders import FIELDS, Record, plain_language
 
-Row = dict[str, Any]
-"""One row by column; times as microseconds since 1970 UTC."""
-
+TEXT_FIELDS = tuple(name for name in FIELDS if name != "expired_seconds")
+REST = "rest"
 MISSING = "~missing"
 """The key of `_extra` under which the names of missing fields stand. A field whose own name begins with `~` has
 another `~` before it there."""
 
+RecordCells = dict[str, Any]
+"""The nine fields, texts and an integer or None, and under REST the members of `_extra` for all that they can't hold:
+JSON without its braces, or None."""
+Row = dict[str, Any]
+"""One row by column; times as microseconds since 1970 UTC."""
 
-def row_of(record: Record, *, language: str) -> Row:
-    """Return the row of a record; raise CertificateError if it has no time."""
-    created_at = _created_at(record)
-    row: Row = {"order_id": _text(record.get("order_id")) or "", "created_at": created_at}
-    for field in LABELS:
-        row |= _labelled(field, _text(record.get(field)), language)
-    row["product"] = _text(record.get("product"))
-    row["description"] = _text(record.get("description"))
-    money = parse_money(_text(record.get("total")) or "")
-    row["total"], row["currency"] = money or (None, None)
-    row["expired_at"] = parse_time(_text(record.get("expired_at")) or "")
+
+def cells_of(record: Record) -> RecordCells:
+    """Return the cells of a record; raise CertificateError if it is no object."""
+    if not isinstance(record, dict):
+        raise CertificateError(f"the API gave {record!r} in place of an order", hint=_NO_TIME)
+    cells: RecordCells = {name: _text(record.get(name)) for name in TEXT_FIELDS}
+    for name in ("order_id", "expired_at"):  # their columns have no null that gives back null
+        cells[name] = cells[name] or ""
     seconds = record.get("expired_seconds")
-    row["expired_seconds"] = seconds if type(seconds) is int and -(2**63) <= seconds < 2**63 else None
+    cells["expired_seconds"] = seconds if type(seconds) is int and -(2**63) <= seconds < 2**63 else None
+    kept = {name: value for name, value in record.items() if cells.get(name, ...) is not value}
+    rest = pack(kept, missing=[name for name in cells if name not in record])
+    return cells | {REST: rest and rest[1:-1]}
+
+
+def row_of(cells: RecordCells, *, language: str) -> Row:
+    """Return the row of a record; raise CertificateError if it has no time."""
+    row: Row = {name: cells[name] for name in ("order_id", "product", "description", "expired_seconds")}
+    row["created_at"] = parse_time(cells["created_at"] or "")
+    if row["created_at"] is None:
+        raise _no_time(cells)
+    row["expired_at"] = parse_time(cells["expired_at"])
+    for field in LABELS:
+        row |= _labelled(field, cells[field], language)
+    row["total"], row["currency"] = parse_money(cells["total"] or "") or (None, None)
     given_back = _plain_record(row, language)
-    row["_extra"] = pack(
-        {name: value for name, value in record.items() if name not in given_back or differ(value, given_back[name])},
-        missing=[name for name in given_back if name not in record],
-    )
+    spelled = {name: cells[name] for name in TEXT_FIELDS if cells[name] not in (None, given_back[name])}
+    members = [cells[REST], canonical(spelled)[1:-1]]
+    row["_extra"] = f"{{{','.join(filter(None, members))}}}" if any(members) else None
     return row
 
 
@@ -78,11 +94,6 @@ def canonical(value: object) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def differ(one: object, other: object) -> bool:
-    """Tell a value of JSON from a text, an integer or None, types told apart."""
-    return type(one) is not type(other) or one != other
-
-
 def _plain_record(row: Row, language: str) -> Record:
     labels = {field: _label(field, row, language) for field in LABELS}
     total, expired_at = row["total"], row["expired_at"]
@@ -115,15 +126,11 @@ def _label(field: str, row: Row, language: str) -> str | None:
     return row[field] if code is None else LABELS[field][plain_language(language)][code]
 
 
-def _created_at(record: Record) -> int:
-    if not isinstance(record, dict):
-        raise CertificateError(f"the API gave {record!r} in place of an order", hint=_NO_TIME)
-    text = _text(record.get("created_at"))
-    microseconds = None if text is None else parse_time(text)
-    if microseconds is None:
-        came = repr(record["created_at"]) if "created_at" in record else "missing"
-        raise CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, no time", hint=_NO_TIME)
-    return microseconds
+def _no_time(cells: RecordCells) -> CertificateError:
+    kept, missing = unpack(f"{{{cells[REST] or ''}}}")
+    record = {name: value for name, value in (cells | kept).items() if name not in missing}
+    came = repr(record["created_at"]) if "created_at" in record else "missing"
+    return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, no time", hint=_NO_TIME)
 
 
 _NO_TIME = (

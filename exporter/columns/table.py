@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.columns.literals import integers, texts
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
@@ -67,13 +68,13 @@ def ordered(table: pa.Table) -> pa.Table:
         return table
     places = sorted(ties | {place + 1 for place in ties})
     keys, run = [], 0
-    for place, record in zip(places, records(table.take(pa.array(places))), strict=True):
+    for place, record in zip(places, records(table.take(integers(places))), strict=True):
         run += place - 1 not in ties
         keys.append((run, canonical(record), place))
     order = list(range(len(table)))
     for place, (_, _, origin) in zip(places, sorted(keys), strict=True):
         order[place] = origin
-    return table.take(pa.array(order)).combine_chunks()
+    return table.take(integers(order)).combine_chunks()
 
 
 def identities(table: pa.Table) -> pa.Int64Array:
@@ -82,12 +83,9 @@ def identities(table: pa.Table) -> pa.Int64Array:
     numbers = encoded.indices.cast(pa.int64())
     if len(encoded.dictionary) == len(table):
         return numbers
-    columns = [table[name].combine_chunks() for name in (*IDENTITY_FIELDS, "currency")]
-    for column in (*columns, _identity_extra(table["_extra"].combine_chunks())):
-        encoded = column.dictionary_encode(null_encoding="encode")
-        pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
-        numbers = pairs.dictionary_encode().indices.cast(pa.int64())
-    return numbers
+    counts = pc.value_counts(numbers).field("counts")  # in order of first appearance, as the numbers are
+    shared = pc.greater(counts, _ONE).take(numbers)
+    return pc.replace_with_mask(numbers, shared, pc.bit_wise_not(_closer_identities(table.filter(shared))))
 
 
 def seconds(table: pa.Table) -> pa.Int64Array:
@@ -107,17 +105,27 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`; the example is one that no column could hold, if there is any."""
-    values, unparsed = 0, 0
+    kept_rows = table.filter(table["_extra"].is_valid())
+    spelled = pc.and_(pc.match_substring_regex(kept_rows["_extra"], _SPELLED), kept_rows["total"].is_valid())
+    alike = kept_rows.filter(spelled)
+    values = pc.sum(pc.count_substring(alike["_extra"][1:], '":"'), min_count=0).as_py()
+    closer = pa.concat_tables([kept_rows.filter(pc.invert(spelled)), alike[:1]])
+    unparsed = 0
     examples: dict[bool, str] = {}
-    for row in table.filter(table["_extra"].is_valid()).select([*_PARSED, "_extra"]).to_pylist():
-        kept, missing = unpack(row["_extra"])
+    for place, text in enumerate(closer["_extra"].to_pylist()):
+        kept, missing = unpack(text)
         values += len(kept) + len(missing)
-        for name, value in kept.items():
-            lost = value is not None and name in _PARSED and row[name] in (None, "")
-            unparsed += lost
-            examples.setdefault(lost, f"order {row['order_id'] or kept.get('order_id')!r}: {name} is {value!r}")
-        for name in missing:
-            examples.setdefault(False, f"order {row['order_id']!r}: {name} is missing")
+        lost = [
+            name
+            for name in kept.keys() & _PARSED
+            if kept[name] is not None and closer[name][place].as_py() in (None, "")
+        ]
+        unparsed += len(lost)
+        if bool(lost) not in examples:
+            name = [*sorted(lost), *kept, *missing][0]
+            order_id = closer["order_id"][place].as_py() or kept.get("order_id")
+            came = repr(kept[name]) if name in kept else "missing"
+            examples[bool(lost)] = f"order {order_id!r}: {name} is {came}"
     return Extras(values=values, unparsed=unparsed, example=examples.get(True, examples.get(False)))
 
 
@@ -137,11 +145,22 @@ def _order_columns(table: pa.Table) -> list[pa.Array]:
     return [table[name].combine_chunks() for name in _ORDER]
 
 
+def _closer_identities(table: pa.Table) -> pa.Int64Array:
+    """Return numbers from 0 on, of rows of which each needs a look at all its fields."""
+    numbers = table["order_id"].combine_chunks().dictionary_encode().indices.cast(pa.int64())
+    columns = [table[name].combine_chunks() for name in (*IDENTITY_FIELDS, "currency")]
+    for column in (*columns, _identity_extra(table["_extra"].combine_chunks())):
+        encoded = column.dictionary_encode(null_encoding="encode")
+        pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
+        numbers = pairs.dictionary_encode().indices.cast(pa.int64())
+    return numbers
+
+
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
     """Return what `_extra` keeps of the fields that never change."""
     if extra.null_count == len(extra):
         return extra
-    return pa.array([None if text is None else _identity_part(text) for text in extra.to_pylist()], pa.string())
+    return texts("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
 
 
 def _identity_part(text: str) -> str | None:
@@ -156,5 +175,8 @@ _NO_LANGUAGE = (
     "read the Parquet files with pyarrow, which keeps their metadata; or set what the export was made with, such as "
     "table.replace_schema_metadata({'exporter.language': 'en'})"
 )
+_SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
+"""What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
+_ONE = integers([1])[0]
 _ORDER = ("created_at", "order_id")
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row

@@ -17,12 +17,11 @@ from exporter.orders import API_ZONE, STATUS_LABELS, TYPE_LABELS, TYPE_SYNONYMS,
 
 LABELS: Mapping[str, Mapping[str, Mapping[int, str]]] = {"type": TYPE_LABELS, "status": STATUS_LABELS}
 SYNONYMS: Mapping[str, Mapping[str, int]] = {"type": TYPE_SYNONYMS, "status": {}}
-SIGNS: Mapping[str, str] = {"$": "USD", "¥": "CNY", "€": "EUR"}
-"""The signs that are plain for a currency of ISO 4217; any other sign stands for itself."""
+CURRENCIES: Mapping[str, str] = {"$": "USD", "¥": "CNY", "€": "EUR", "￥": "CNY"}
+"""The currencies that signs stand for; any other sign stands for itself."""
+PLAIN_SIGNS: Mapping[str, str] = {"USD": "$", "CNY": "¥", "EUR": "€"}
 MAX_WHOLE_DIGITS, MAX_FRACTION_DIGITS = 14, 4  # what decimal128(18, 4) holds
 
-_CURRENCIES = {**SIGNS, "￥": "CNY"}
-_PLAIN_SIGNS = {currency: sign for sign, currency in SIGNS.items()}
 _SIGN = r"[A-Z]{3}|[A-Z]{0,2}[^\w\s+.,-]"
 _MONEY = re.compile(
     rf"(?P<sign>[+-]?)(?P<before>(?:{_SIGN})?) ?(?P<late_sign>[+-]?)"
@@ -77,12 +76,12 @@ def parse_money(text: str) -> tuple[Decimal, str | None] | None:
     if len(whole) > MAX_WHOLE_DIGITS or len(fraction) > MAX_FRACTION_DIGITS:
         return None
     amount = Decimal(f"{sign or late_sign}{whole}.{fraction}")
-    return amount, _CURRENCIES.get(currency, currency) if currency else None
+    return amount, CURRENCIES.get(currency, currency) if currency else None
 
 
 def plain_money(amount: Decimal, currency: str | None) -> str:
     """Spell money as the API does: minus, currency, digits without separators, two decimals."""
-    sign = "" if currency is None else _PLAIN_SIGNS.get(currency, currency)
+    sign = "" if currency is None else PLAIN_SIGNS.get(currency, currency)
     # No column knows a negative zero; copy_abs() is exact in any context of decimals, abs() is not.
     return f"{'-' if amount < 0 else ''}{sign}{amount.copy_abs():.2f}"
 

@@ -1,0 +1,110 @@
+"""Join answers that follow each other: is anything lost between them? Pure: pieces in, an assembly out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.pages import Page, Zone, absent, at_second, check_range, is_ascending
+from exporter.plan import Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A part of a span that one answer shows whole.
+
+    Of a second with more than a page, `page` shows only some records; `rows` are all of them, found another way.
+    """
+
+    span: Span
+    page: Page
+    rows: pa.Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gone:
+    """Records that one answer showed at the end of its page, `missing` of which the next answer does not show."""
+
+    second: int
+    seen: Sequence[columns.Cells]
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Jump:
+    """A span that may lack records: too few, or none at all, came of it."""
+
+    span: Span
+    rows: int
+    short: bool = False
+    """The next answer's total is not what this one's leaves."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seam:
+    """What one answer says of the next, which starts at the last second of its page."""
+
+    head: tuple[columns.Cells, ...] = ()
+    """Records of that second, which must come again."""
+    left: int | None = None
+    """The total that the next answer should have."""
+    piece: Jump = Jump(span=Span(0, 0), rows=0)
+    """The piece before."""
+
+
+NO_SEAM = Seam()
+"""Nothing is known of what comes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assembly:
+    """What consecutive pieces come to."""
+
+    table: pa.Table
+    ascending: bool
+    gone: Gone | None
+    jumps: tuple[Jump, ...]
+    seam: Seam
+
+
+def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assembly:
+    """Join pieces in order of time, the first of them at the given seam.
+
+    Each piece takes from its own page the records of its span, so what two answers say of one second never mixes; but
+    where a page ended within a second, the next answer must show that second's records again.
+    """
+    tables: list[pa.Table] = []
+    ascending, gone = True, None
+    jumps: list[Jump] = []
+    for piece in pieces:
+        page = piece.page
+        table = zone.table([page.cells])
+        seconds = columns.seconds(table)
+        check_range(page, seconds)
+        ascending = ascending and is_ascending(seconds)
+        before = pc.sum(pc.less(seconds, piece.span.start), min_count=0).as_py()
+        below = pc.sum(pc.less(seconds, piece.span.stop), min_count=0).as_py()
+        if gone is None and seam.head:
+            missing = absent(zone.table(seam.head), at_second(table, piece.span.start))
+            gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
+        if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
+            jumps.append(replace(seam.piece, short=True))
+        if piece.rows is not None:
+            tables.append(piece.rows)
+            seam = NO_SEAM
+            continue
+        inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
+        tables.append(table.filter(inside))
+        seam = NO_SEAM
+        if page.last == piece.span.stop:
+            here = Jump(span=piece.span, rows=tables[-1].num_rows)
+            left = None if page.total is None else page.total - below
+            seam = Seam(head=(page.head,), left=left, piece=here)
+            if not tables[-1].num_rows:
+                jumps.append(here)
+    joined = pa.concat_tables(tables) if tables else zone.table([])
+    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps), seam=seam)
