@@ -23,6 +23,9 @@ from exporter.work import TRIES, Commit, Doubt, Work
 class _NothingMoreError(Doubt):
     """A total promises more than all that comes."""
 
+    def __init__(self, page: Page) -> None:
+        super().__init__(f"the total of {page.question} is {page.total}, but only {page.rows} records come")
+
 
 class Seek:
     """Certify and commit spans by snapshots, a group of pages at a time."""
@@ -112,16 +115,18 @@ class Seek:
             if not await self._work.off_loop(_ascends, self._work, page):
                 self._work.behaviour.ascending = False
                 raise Doubt("the records did not come in order of time")
-        raise _NothingMoreError(f"the total of {page.question} is {page.total}, but only {page.rows} records come")
+        raise _NothingMoreError(page)
 
     async def _halves(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
         """Halve what is left until each half fits one page: needs no order at all."""
         pieces, pending = list[Piece](), [Span(at, stop)]
         while pending and len(pieces) < self._work.group_pages:
             span = pending.pop()
-            page = await self._work.asker.page(span.start - OUTER, span.stop)
-            if await self._work.is_whole(page):
+            page, whole = await self._look(span)
+            if whole:
                 pieces.append(Piece(span=span, page=page))
+            elif page.rows < self._work.behaviour.fullest:
+                return pieces, (span, str(_NothingMoreError(page)))
             elif span.seconds > 1:
                 middle = span.start + span.seconds // 2
                 pending += [Span(middle, span.stop), Span(span.start, middle)]
@@ -132,6 +137,15 @@ class Seek:
                     return pieces, (span, str(doubt))
         return pieces, None
 
+    async def _look(self, span: Span) -> tuple[Page, bool]:
+        """Ask for a span until its page is full or whole, three times at most; tell whether it is whole."""
+        for _ in range(TRIES - 1):
+            page = await self._work.asker.page(span.start - OUTER, span.stop)
+            if (whole := await self._work.is_whole(page)) or page.rows >= self._work.behaviour.fullest:
+                return page, whole
+        page = await self._work.asker.page(span.start - OUTER, span.stop)
+        return page, await self._work.is_whole(page)
+
     async def _skipped(self, jumps: Sequence[Jump], stop: int) -> bool:
         """Tell whether a piece lacks records: a count of it says so, or counts on its two sides never add up.
 
@@ -141,7 +155,8 @@ class Seek:
         for jump in jumps:
             span = jump.span
             page = await asker.page(span.start, span.stop - 1)
-            if (page.rows if page.total is None else page.total) > jump.rows:
+            count = page.rows if page.total is None or page.rows < behaviour.fullest else page.total
+            if count > jump.rows:
                 return True
             if jump.short and behaviour.padded:
                 return True  # counts of spans say nothing then

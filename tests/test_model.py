@@ -127,9 +127,11 @@ def is_crowded(run: Run) -> bool:
 
     What neither pages nor facets tell apart then is beyond what any question can prove.
     """
-    beside = (-1, 0, 1) if run.server.habits.open_start or run.server.habits.fractions else (0,)
+    habits = run.server.habits
+    padded = habits.open_start or habits.fractions or habits.sort != "obeyed"
+    beside = (-1, 0, 1) if padded else (0,)
     shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
-    return any(count >= min(run.page_size, run.server.habits.largest_page) for count in shown.values())
+    return any(count >= min(run.page_size, habits.largest_page) for count in shown.values())
 
 
 def a_run(
