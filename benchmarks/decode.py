@@ -2,8 +2,10 @@
 
     python benchmarks/decode.py [ROWS] [ROUNDS]
 
-The pages are made here: 500 orders and about 127 kB each, in order of time, as the API is asked for them.
-Steps are timed one after the other in one thread: which of them hold the interpreter's lock is said beside them.
+The pages hold 500 orders, about 127 kB, in order of time, as the API is asked for them: spelled plainly throughout;
+with thousands separators in all amounts, large ones; with a tenth field in all records; and the simulator's, where one
+amount in seven is spelled otherwise, and some order numbers come twice. Steps are timed one after the other in one
+thread: which of them hold the interpreter's lock is said beside them.
 """
 
 from __future__ import annotations
@@ -19,15 +21,19 @@ from typing import Any, TypeVar
 import orjson
 
 from exporter.columns import extras, gather, identities, ordered, seconds, typed
+from exporter.orders import Record
+from exporter.simulator.options import Options
+from exporter.simulator.world import World
 
 Result = TypeVar("Result")
 
 PAGE_ROWS, SEGMENT_PAGES = 500, 20
+STEPS = ("loads", "gather", "free", "typed", "ordered", "identities", "seconds", "extras")
 LOCKED = ("loads", "gather", "free")
 """Steps that hold the interpreter's lock from beginning to end; the others let other threads run in between."""
 
 
-def order(random_: random.Random, moment: dt.datetime) -> dict[str, object]:
+def order(random_: random.Random, moment: dt.datetime) -> Record:
     unpaid = random_.random() < 0.03
     return {
         "type": random_.choice(("Purchase", "Renewal", "Recharge", "Deduction", "Refund")),
@@ -42,21 +48,35 @@ def order(random_: random.Random, moment: dt.datetime) -> dict[str, object]:
     }
 
 
-def make_pages(rows: int) -> list[bytes]:
+def orders(rows: int) -> list[Record]:
     random_ = random.Random(1)
     moment = dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=8)))
+    made = []
+    for _ in range(rows):
+        moment += dt.timedelta(seconds=random_.randrange(60))
+        made.append(order(random_, moment))
+    return made
+
+
+def page_sets(rows: int) -> dict[str, list[bytes]]:
+    plain = orders(rows)
+    return {
+        "plain": in_pages(plain),
+        "grouped": in_pages([record | {"total": f"-${1000 + at * 7 / 100:,.2f}"} for at, record in enumerate(plain)]),
+        "tenth": in_pages([record | {"remark": f"{at}"} for at, record in enumerate(plain)]),
+        "simulated": in_pages(World.of(Options(rows=rows)).oracle()),
+    }
+
+
+def in_pages(records: list[Record]) -> list[bytes]:
     pages = []
-    for number in range(rows // PAGE_ROWS):
-        orders = []
-        for _ in range(PAGE_ROWS):
-            moment += dt.timedelta(seconds=random_.randrange(60))
-            orders.append(order(random_, moment))
+    for first in range(0, len(records), PAGE_ROWS):
         data = {
-            "list": orders,
-            "page": number + 1,
+            "list": records[first : first + PAGE_ROWS],
+            "page": first // PAGE_ROWS + 1,
             "pagesize": PAGE_ROWS,
-            "total": rows,
-            "total_page": rows // PAGE_ROWS,
+            "total": len(records),
+            "total_page": -(-len(records) // PAGE_ROWS),
         }
         pages.append(orjson.dumps({"code": 200, "data": data, "message": "Success"}))
     return pages
@@ -64,7 +84,7 @@ def make_pages(rows: int) -> list[bytes]:
 
 def decode(pages: list[bytes]) -> dict[str, float]:
     """Decode pages as an export does, segment by segment; return the CPU seconds of each step."""
-    spent = dict.fromkeys(("loads", "gather", "free", "typed", "ordered", "identities", "seconds", "extras"), 0.0)
+    spent = dict.fromkeys(STEPS, 0.0)
 
     def timed(step: str, work: Callable[..., Result], *args: Any, **options: Any) -> Result:
         before = time.process_time()
@@ -83,21 +103,29 @@ def decode(pages: list[bytes]) -> dict[str, float]:
         timed("identities", identities, table)
         timed("seconds", seconds, table)
         timed("extras", extras, table)
-        assert len(table) == len(segment) * PAGE_ROWS
+        assert len(table) == sum(map(len, segment))
     return spent
 
 
 def main() -> None:
     rows, rounds = (int(word) for word in (*sys.argv[1:], *("200000", "5")[len(sys.argv) - 1 :]))
-    pages = make_pages(rows)
-    decode(pages[:SEGMENT_PAGES])  # what is made once is not what is measured
-    times = [decode(pages) for _ in range(rounds)]
-    print(f"{rows:,} orders, {len(pages[0]) / 1000:.0f} kB a page of {PAGE_ROWS}, median of {rounds} rounds")
+    sets = page_sets(rows)
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in sets}
+    for number in range(rounds + 1):
+        for name, pages in sets.items():
+            spent = decode(pages if number else pages[:SEGMENT_PAGES])
+            times[name] += [spent] if number else []  # what is made once is not what is measured
+    medians = {
+        name: {step: statistics.median(each[step] for each in rounds_) * 1e6 / rows for step in STEPS}
+        for name, rounds_ in times.items()
+    }
+    print(f"{rows:,} orders, {len(sets['plain'][0]) / 1000:.0f} kB a page of {PAGE_ROWS}, median of {rounds} rounds")
     print("CPU seconds a million orders:")
-    medians = {step: statistics.median(each[step] for each in times) * 1e6 / rows for step in times[0]}
-    for step, median in medians.items():
-        print(f"  {step:<12}{median:6.3f}{'  holds the lock' if step in LOCKED else ''}")
-    print(f"  {'all':<12}{sum(medians.values()):6.3f}")
+    print(f"  {'':<12}{''.join(f'{name:>11}' for name in sets)}")
+    for step in STEPS:
+        figures = "".join(f"{median[step]:11.3f}" for median in medians.values())
+        print(f"  {step:<12}{figures}{'  holds the lock' if step in LOCKED else ''}")
+    print(f"  {'all':<12}{''.join(f'{sum(median.values()):11.3f}' for median in medians.values())}")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,13 @@ TIMELIKE = TIMES | st.sampled_from(NO_TIMES) | _blurred(PLAIN_TIMES, "0123456789
 PLAIN_MONEY = st.builds(
     "{}{}{}.{:02}".format, *map(st.sampled_from, (["", "-"], "$¥€")), st.integers(0, 10**15), st.integers(0, 99)
 )
+SPELLED_MONEY = st.builds(
+    "{}{}{:{}}.{:02}".format,
+    *map(st.sampled_from, (["", "-"], ["", *"$¥€￥"])),
+    st.sampled_from([0, 1, 999, 1000]) | st.integers(0, 10**12 - 1),
+    st.sampled_from(["", ","]),
+    st.integers(0, 99),
+)
 ODD_MONEY = [
     "-$1,234.50",
     "¥0.5",
@@ -120,7 +127,12 @@ ODD_MONEY = [
     "$ 5.00",
     "$5.00\n",
 ]
-MONEY = PLAIN_MONEY | st.sampled_from(ODD_MONEY) | _blurred(PLAIN_MONEY, "0123456789-+., $¥￥€£eAUSD\x00")
+MONEY = (
+    PLAIN_MONEY
+    | SPELLED_MONEY
+    | st.sampled_from(ODD_MONEY)
+    | _blurred(PLAIN_MONEY | SPELLED_MONEY, "0123456789-+., $¥￥€£eAUSD\x00")
+)
 
 _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "type": LABELS,
@@ -133,6 +145,10 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "expired_at": st.just("") | TIMELIKE,
     "expired_seconds": st.integers(0, 1800),
 }
+SPELLED: st.SearchStrategy[Record] = st.fixed_dictionaries(
+    _PLAIN | {"total": SPELLED_MONEY, "created_at": PLAIN_TIMES, "expired_at": st.just("") | PLAIN_TIMES}
+)
+"""Records as any API may well spell them: none needs a look by itself."""
 WELL_FORMED: st.SearchStrategy[Record] = st.fixed_dictionaries(_PLAIN)
 
 

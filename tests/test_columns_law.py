@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -10,13 +11,28 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.columns import extras, gather, records, schema, seconds, typed
-from exporter.columns.rows import canonical, row_of
+from exporter.columns import decode, extras, gather, records, schema, seconds, typed
+from exporter.columns.rows import canonical, cells_of, row_of
 from exporter.columns.table import with_times_as
 from exporter.columns.values import parse_time
 from exporter.errors import CertificateError
 from exporter.orders import Record, second_of
-from tests.hostile_records import ANYTHING, LANGUAGES, NO_TIMES, PAGES, PLAIN, TIMELIKE, TIMEZONES, exactly
+from tests.hostile_records import ANYTHING, LANGUAGES, NO_TIMES, PAGES, PLAIN, SPELLED, TIMELIKE, TIMEZONES, exactly
+
+CHANGES: st.SearchStrategy[Record] = st.sampled_from(
+    [
+        {},
+        {"new": 1},
+        {"new": "\x1f\ud800"},
+        {"expired_at": None},
+        {"expired_seconds": ...},
+        {"expired_seconds": "0"},
+        {"description": None, "order_id": 7},
+        {"total": ..., "type": [], "status": None},
+        {"expired_at": ..., "product": ..., "~missing": {}},
+    ]
+)
+"""What an API may change in all of its records; `...` stands for a field that is missing."""
 
 
 def table(*page: Record, language: str = "en", timezone: str = "Asia/Shanghai") -> pa.Table:
@@ -36,10 +52,28 @@ def test_the_fast_way_gives_the_rows_that_plain_python_gives(
     pages: list[list[Record]], language: str, timezone: str
 ) -> None:
     target = schema(timezone=timezone, language=language)
-    rows = [row_of(record, language=language) for page in pages for record in page]
+    rows = [row_of(cells_of(record), language=language) for page in pages for record in page]
     expected = pa.Table.from_pylist(rows, schema=with_times_as(pa.int64(), target)).cast(target)
     made = typed([gather(page) for page in pages], timezone=timezone, language=language)
     assert made.equals(expected, check_metadata=True)
+
+
+@given(page=st.lists(SPELLED, min_size=1, max_size=6), change=CHANGES, language=LANGUAGES)
+@example(page=[PLAIN, PLAIN | {"total": "-$1,234.50"}, PLAIN | {"total": "￥9.99"}], change={}, language="en")
+@example(page=[PLAIN | {"total": "-$0.00", "type": "购买"}, PLAIN], change={"new": 1}, language="zh")
+def test_no_row_is_made_by_itself_for_a_spelling_or_a_change_to_all(
+    page: list[Record], change: Record, language: str
+) -> None:
+    page = [{name: value for name, value in (record | change).items() if value is not ...} for record in page]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delattr(decode, "row_of")
+        made = table(*page, language=language)
+    expected = pa.Table.from_pylist(
+        [row_of(cells_of(record), language=language) for record in page],
+        schema=with_times_as(pa.int64(), made.schema),
+    )
+    assert made.equals(expected.cast(made.schema), check_metadata=True)
+    assert exactly(list(records(made))) == exactly(page)
 
 
 @given(pages=PAGES, language=LANGUAGES)
@@ -115,7 +149,10 @@ def test_well_formed_records_need_nothing_beside_the_columns() -> None:
     assert extras(table(russian, PLAIN, language="ru")).values == 0
 
 
-def test_a_page_leaves_no_well_formed_record_alive() -> None:
-    irregular = PLAIN | {"new": 1}
-    assert gather([PLAIN, irregular, PLAIN]).irregular == {1: irregular}
-    assert gather([PLAIN]).irregular == {}
+def test_a_page_leaves_no_record_alive() -> None:
+    for page in ([dict(PLAIN)], [dict(PLAIN), PLAIN | {"new": 1}]):
+        alive = sys.getrefcount(page[0])
+        cells = gather(page)
+        left = sys.getrefcount(page[0])
+        assert len(cells) == len(page)
+        assert left == alive

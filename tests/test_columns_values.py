@@ -6,11 +6,14 @@ from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.columns import extras, gather, records, typed
+from exporter.columns.rows import unpack
 from exporter.columns.values import parse_money, parse_time, plain_money, plain_time
 from exporter.orders import FIELDS, Record
-from tests.hostile_records import NO_TIMES, ODD_MONEY, ODD_TIMES, PLAIN, exactly
+from tests.hostile_records import NO_TIMES, ODD_MONEY, ODD_TIMES, PLAIN, RECORDS, SPELLED, exactly
 
 
 def row(change: dict[str, Any], *, language: str = "en") -> dict[str, Any]:
@@ -18,7 +21,8 @@ def row(change: dict[str, Any], *, language: str = "en") -> dict[str, Any]:
     page: list[Record] = [PLAIN, PLAIN | change]
     table = typed([gather(page)], timezone="UTC", language=language)
     assert exactly(list(records(table))) == exactly(page)
-    return table.to_pylist()[1]
+    made: dict[str, Any] = table.to_pylist()[1]
+    return made
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_every_odd_text_comes_back_from_one_table() -> None:
     page = [PLAIN | {"created_at": text} for text in ODD_TIMES]
     page += [PLAIN | {"expired_at": text} for text in [*ODD_TIMES, *NO_TIMES]]
     page += [PLAIN | {"total": text} for text in ODD_MONEY]
-    values = [
+    values: list[Any] = [
         None,
         True,
         1.0,
@@ -217,6 +221,19 @@ def test_extras_counts_values_and_those_that_no_column_holds() -> None:
     assert (spelled.values, spelled.unparsed) == (2, 0)
     assert spelled.example == "order 'DP1': new is 1"
     assert extras(typed([gather([PLAIN])], timezone="UTC", language="en")).example is None
+
+
+@given(page=st.lists(RECORDS | SPELLED, max_size=5))
+def test_extras_counts_as_plain_python_does(page: list[Record]) -> None:
+    table = typed([gather(page)], timezone="UTC", language="en")
+    values = unparsed = 0
+    for row in table.to_pylist():
+        kept, missing = unpack(row["_extra"] or "{}")
+        values += len(kept) + len(missing)
+        unparsed += sum(kept[name] is not None and row[name] in (None, "") for name in kept.keys() & FIELDS)
+    found = extras(table)
+    assert (found.values, found.unparsed) == (values, unparsed)
+    assert (found.example is None) == (values == 0)
 
 
 @pytest.mark.parametrize("text", ["-$21.91", "$0.00", "5.00", "KWD1.00"])

@@ -160,8 +160,7 @@ def _extra(*members: pa.StringArray) -> pa.StringArray:
 
 _MONEY = (
     rf"^-?[{''.join(CURRENCIES)}]?"
-    rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,{MAX_WHOLE_DIGITS // 3 - 1}}})"
-    r"\.[0-9]{2}$"
+    rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
 )
 _SIGNS, _SIGN_CURRENCIES = texts(CURRENCIES), texts(CURRENCIES.values())
 _SIGN_IS_PLAIN = pc.is_in(_SIGNS, value_set=texts(PLAIN_SIGNS.values()))

@@ -1,0 +1,33 @@
+"""Make Arrow arrays of bytes. Arrow's own conversion of Python values imports pandas where it is installed.
+
+That would be 0.2 s and 40 MB which an export has no use for. A scalar is taken out of an array.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SEPARATOR = "\x1f"
+"""Stands between texts that are split in Arrow."""
+
+
+def split(joined: bytes) -> pa.StringArray:
+    """Return the texts, in UTF-8, that SEPARATOR stands between."""
+    ends = pa.py_buffer(array("i", [0, len(joined)]))
+    whole = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(joined)])
+    return pc.split_pattern(whole, SEPARATOR).flatten()
+
+
+def texts(values: Iterable[str]) -> pa.StringArray:
+    """Return texts, at least one, without SEPARATOR in any."""
+    return split(SEPARATOR.join(values).encode())
+
+
+def integers(values: Iterable[int]) -> pa.Int64Array:
+    """Return integers; an array of signed 64 bits is not copied."""
+    numbers = values if isinstance(values, array) else array("q", values)
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
