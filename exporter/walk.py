@@ -40,8 +40,6 @@ class Segment:
 
     span: Span
     pad_start: int
-    first: Page | None
-    """The window's first page, if it lies within this segment."""
     hop: Page
     pages: int
     """The number of the hop's page."""
@@ -140,7 +138,6 @@ class Walk:
         segment = Segment(
             span=Span(at, min(hop.last, self._window.stop)),
             pad_start=pad,
-            first=self._first if pages > 2 and rank is not None else None,
             hop=hop,
             pages=pages,
             rank=rank,
@@ -186,8 +183,8 @@ class Walk:
             closed = await self._pages(first, span.stop, range(1, segment.pages + 1))
             beside = []
         else:
-            beside = [segment.hop, *([segment.first] if segment.first else [])]
-            closed = await self._pages(first, span.stop - 1, range(len(beside), segment.pages))
+            beside = [segment.hop]
+            closed = await self._pages(first, span.stop - 1, range(1, segment.pages))
         if closed is None:
             return None
         return await self._judge(span, closed, beside, rank=segment.rank, head=segment.head)
@@ -282,9 +279,8 @@ class Walk:
     def _learn(self, filled: Filled, rows: int, rank: int | None) -> None:
         """Compare a span's pages with the `rows` that snapshots gave: is it the server's way, or did orders change."""
         behaviour, verdict, total = self._work.behaviour, filled.verdict, filled.total
-        if not verdict.ascending:
-            behaviour.ascending = False
-        elif total is None or rows == verdict.table.num_rows:
+        behaviour.ascending = behaviour.ascending and verdict.ascending
+        if not verdict.ascending or total is None or rows == verdict.table.num_rows:
             return
         below = rows + verdict.below - verdict.table.num_rows
         shown = below + verdict.held - verdict.below
