@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from exporter.columns.literals import SEPARATOR
-from exporter.columns.rows import REST, TEXT_FIELDS, cells_of
+from exporter.columns.rows import REST, TEXT_FIELDS, cells_of, unknown
 from exporter.orders import FIELDS, Record
 
 SCHEMA = pa.schema([(name, pa.string() if name in TEXT_FIELDS else pa.int64()) for name in FIELDS]).append(
@@ -27,11 +27,13 @@ SCHEMA = pa.schema([(name, pa.string() if name in TEXT_FIELDS else pa.int64()) f
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joined:
-    """The values of one page's well-formed records, by field."""
+    """The values of one page's well-formed records, by field: all fields are there, and of their types."""
 
     texts: Sequence[bytes]
     """Of each of TEXT_FIELDS: the values in UTF-8, joined by SEPARATOR."""
     expired_seconds: array[int]
+    rest: bytes = b""
+    """The fields that no column has: members of `_extra`, joined likewise; empty if no record has any."""
 
     def __len__(self) -> int:
         return len(self.expired_seconds)
@@ -53,8 +55,6 @@ def _joined(records: Sequence[Record]) -> Joined:
     """Join records; raise any of the errors above if one is not well-formed."""
     if not records:
         return Joined(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
-    if sum(map(len, records)) != len(FIELDS) * len(records):
-        raise ValueError("fields are missing or unknown")
     key = {name: name for name in records[0]}  # the parser shares keys between records: these are found by identity
     texts = []
     for name in TEXT_FIELDS:
@@ -65,4 +65,6 @@ def _joined(records: Sequence[Record]) -> Joined:
     seconds = list(map(itemgetter(key["expired_seconds"]), records))
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
         raise TypeError("expired_seconds is no integer")
-    return Joined(texts=texts, expired_seconds=array("q", seconds))
+    fields = sum(map(len, records))
+    rest = "" if fields == len(FIELDS) * len(records) else SEPARATOR.join(map(unknown, records))
+    return Joined(texts=texts, expired_seconds=array("q", seconds), rest=rest.encode())

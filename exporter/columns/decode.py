@@ -56,6 +56,9 @@ def _parted(pages: Sequence[Joined]) -> pa.Table:
     columns = {name: split(separator.join(page.texts[at] for page in pages)) for at, name in enumerate(TEXT_FIELDS)}
     columns["expired_seconds"] = integers(array("q", b"".join(page.expired_seconds for page in pages)))
     columns[REST] = pa.nulls(len(columns["order_id"]), pa.string())
+    if any(page.rest for page in pages):
+        rest = split(separator.join(page.rest or separator * (len(page) - 1) for page in pages))
+        columns[REST] = _null_if_empty(rest)
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
@@ -63,9 +66,9 @@ def _read(came: pa.Table, target: pa.Schema, language: str) -> tuple[pa.Table, p
     """Return the rows of cells, and which of them could be read; the other rows hold anything."""
     columns = {name: came[name].chunk(0) for name in SCHEMA.names}
     time = target.field("created_at").type
-    given = pc.binary_length(columns["expired_at"]).cast(pa.bool_())
-    expired_at, plain = _times(pc.if_else(given, columns["expired_at"], _NULL_TEXT), time)
-    columns["expired_at"], read_expired_at = expired_at, pc.or_(plain, pc.invert(given))
+    expired_at = _null_if_empty(columns["expired_at"])
+    columns["expired_at"], plain = _times(expired_at, time)
+    read_expired_at = pc.or_(plain, expired_at.is_null())
     columns["created_at"], read_created_at = _times(columns["created_at"], time)
     members = {}
     for field in LABELS:
@@ -136,7 +139,7 @@ def _vocabulary(field: str, language: str) -> _Vocabulary:
         texts=texts(known),
         values=texts(LABELS[field]["en"][code] for code in known.values()),
         codes=integers(known.values()).cast(pa.int8()),
-        members=pc.if_else(pc.binary_length(members).cast(pa.bool_()), members, _NULL_TEXT),
+        members=_null_if_empty(members),
     )
 
 
@@ -156,6 +159,10 @@ def _extra(*members: pa.StringArray) -> pa.StringArray:
         return members[0]
     joined = reduce(lambda one, other: pc.coalesce(pc.binary_join_element_wise(one, other, _COMMA), one, other), given)
     return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, _EMPTY)
+
+
+def _null_if_empty(values: pa.StringArray) -> pa.StringArray:
+    return pc.if_else(pc.binary_length(values).cast(pa.bool_()), values, _NULL_TEXT)
 
 
 _MONEY = (

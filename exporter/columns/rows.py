@@ -43,6 +43,11 @@ def cells_of(record: Record) -> RecordCells:
     return cells | {REST: rest and rest[1:-1]}
 
 
+def unknown(record: Record) -> str:
+    """Return the members of `_extra` for the fields of a record that no column has."""
+    return (pack({name: record[name] for name in record.keys() - _KNOWN}) or "")[1:-1]
+
+
 def row_of(cells: RecordCells, *, language: str) -> Row:
     """Return the row of a record; raise CertificateError if it has no time."""
     row: Row = {name: cells[name] for name in ("order_id", "product", "description", "expired_seconds")}
@@ -133,6 +138,7 @@ def _no_time(cells: RecordCells) -> CertificateError:
     return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, no time", hint=_NO_TIME)
 
 
+_KNOWN = frozenset(FIELDS)
 _NO_TIME = (
     "without a time neither order nor completeness can be known: narrow --start and --end so that they leave this "
     "order out, and tell the vendor"
