@@ -1,0 +1,124 @@
+"""Run the examples of a document against the simulator and compare what they print with what it shows.
+
+A `console` block shows commands and their output. A `python`, `bash` or `sql` block is run too; the `text` block right
+after it, if there is one, is its output. The examples of one document run in its order, in one folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import inspect
+import io
+import os
+import pty
+import re
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import duckdb
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+ONLY_SHOWN = frozenset({"text", "toml", "cron", "json"})
+"""Kinds of blocks that nobody runs."""
+VARYING = re.compile(r"^(\d+%|host|key|range|requests|time|size|files|orders is right)", re.MULTILINE)
+"""How lines begin whose figures are the reader's own: of the machine, the moment, the key, the compressor."""
+NOT_RUN = ("pip install", "export ")
+"""Commands that would change the machine, or only this shell."""
+
+
+def run_examples(document: Path) -> int:
+    """Run a document's examples; return how many there are."""
+    names: dict[str, object] = {}
+    count = 0
+    for found in BLOCK.finditer(document.read_text(encoding="utf-8")):
+        kind, source, shown = found.groups()
+        if kind not in ONLY_SHOWN:
+            RUNNERS[kind](source, shown, names)
+            count += 1
+    return count
+
+
+def _console(source: str, shown: str | None, names: dict[str, object]) -> None:
+    for example in re.split(r"^\$ ", source, flags=re.MULTILINE)[1:]:
+        command, _, output = example.partition("\n")
+        if not command.startswith(NOT_RUN):
+            _assert_shown(output, _in_terminal(command), command)
+
+
+def _python(source: str, shown: str | None, names: dict[str, object]) -> None:
+    with redirect_stdout(io.StringIO()) as printed:
+        result = eval(compile(source, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+    assert printed.getvalue(), f"prints nothing:\n{source}"
+    if shown is not None:
+        _assert_shown(shown, printed.getvalue(), source)
+
+
+def _bash(source: str, shown: str | None, names: dict[str, object]) -> None:
+    done = subprocess.run(["bash", "-eu", "-c", source], capture_output=True, text=True, check=True)
+    if shown is not None:
+        _assert_shown(shown, done.stdout, source)
+
+
+def _sql(source: str, shown: str | None, names: dict[str, object]) -> None:
+    with duckdb.connect() as connection:
+        answer = connection.sql(source)
+        assert len(answer), source
+        if shown is not None:
+            _assert_shown(shown, str(answer), source)
+
+
+RUNNERS: dict[str, Callable[[str, str | None, dict[str, object]], None]] = {
+    "console": _console,
+    "python": _python,
+    "bash": _bash,
+    "sql": _sql,
+}
+
+
+def _in_terminal(command: str) -> str:
+    """Run a command whose stderr is a terminal; return what stands there in the end, then stdout."""
+    command = "exporter demo" if command == "make demo" else command
+    environ = dict(os.environ)
+    if command == "exporter plan":  # which tells the rate
+        del environ["EXPORTER_RATE"]
+    ours, theirs = pty.openpty()
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while piece := os.read(ours, 65536):
+                pieces.append(piece)
+        except OSError:  # how Linux says that the other end was closed
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=theirs, env=environ, text=True)  # noqa: PLW1510
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    lines = b"".join(pieces).decode().replace("\r\n", "\n").split("\n")
+    told = "\n".join(line.rpartition("\r")[2] for line in lines) + done.stdout
+    assert done.returncode == 0, told
+    return told
+
+
+def _masked(text: str) -> str:
+    """Return a text in which the figures, bars and addresses that vary are not told apart."""
+    lines = (
+        re.sub(r"https?://\S+|…\w+|[█▏▎▍▌▋▊▉]+ *|[\d.,:+T-]*\d", "#", line) if VARYING.match(line) else line
+        for line in text.rstrip().splitlines()
+    )
+    return "\n".join(re.sub(r" +", " ", line) if VARYING.match(line) else line for line in lines) + "\n"
+
+
+def _assert_shown(shown: str, got: str, source: str) -> None:
+    same = doctest.OutputChecker().check_output(_masked(shown), _masked(got), doctest.ELLIPSIS)
+    assert same, f"{source} gives\n{got}\nbut the document shows\n{shown}"

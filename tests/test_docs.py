@@ -1,0 +1,115 @@
+"""The documents show what happens: every example is run, every link leads somewhere, every list is whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import exporter
+from exporter import columns
+from exporter.simulator import Options
+from exporter.simulator.process import serving_apart
+from tests.examples import run_examples
+from tests.test_architecture import HOUSE, STOREYS
+from tests.test_package import needed
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+WORLD = Options(rows=12_600, seed=7, frozen=False, end="2026-01-01T00:00:00+08:00", key="the-key-of-7f3a")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving_apart(WORLD) as address:
+        yield address
+
+
+@pytest.fixture
+def _place(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder with a server behind it, and the commands of this environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("EXPORTER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DUOPLUS_API_KEY", WORLD.key)
+    monkeypatch.setenv("EXPORTER_BASE_URL", url)
+    monkeypatch.setenv("EXPORTER_RATE", "1e6")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for name in ("run", "stream"):
+        monkeypatch.setattr(exporter, name, partial(getattr(exporter, name), base_url=url, rate=1e6))
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EXAMPLES = {"README.md": 10, "completeness.md": 1, "format.md": 3, "recipes.md": 18}
+"""How many examples a page has: none of them escapes the pattern that finds them."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.usefixtures("_place")
+def test_every_example_runs_and_gives_what_the_page_shows(page: Path) -> None:
+    assert run_examples(page) == EXAMPLES.get(page.name, 0)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_reference_of_commands_and_the_readmes_options_are_those_of_the_code(reference: ModuleType) -> None:
+    assert reference.COMMANDS.read_text(encoding="utf-8") == reference.commands_page(), "stale: make docs"
+    readme = reference.README.read_text(encoding="utf-8")
+    assert readme == reference.renewed(readme), "stale: make docs"
+
+
+def test_every_option_of_every_command_has_a_help(reference: ModuleType) -> None:
+    options = [line for line in reference.commands_page().splitlines() if line.startswith("* `--")]
+    assert len(options) > 100
+    assert [line for line in options if not re.match(r"\* `[^`]+`: \S", line)] == []
+
+
+def test_the_format_page_tells_every_column_and_every_key_of_a_manifest(url: str, tmp_path: Path) -> None:
+    text = (DOCS / "format.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(\w+)`", text))
+    assert told >= set(columns.schema(timezone="UTC", language="en").names)
+
+    def keys(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, inside in value.items():
+                yield from (key, *keys(inside))
+        elif isinstance(value, list):
+            yield from (key for inside in value for key in keys(inside))
+
+    result = exporter.run(tmp_path / "orders", base_url=url, api_key=WORLD.key, rate=1e6)
+    assert told >= set(keys(json.loads((result.out / "_manifest.json").read_bytes())))
+
+
+def test_the_map_of_the_house_names_every_room() -> None:
+    rooms = {room for rooms in STOREYS for room in rooms.split()} - {"__init__", "__main__"}
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) >= rooms, HOUSE
+
+
+def test_the_licences_of_all_that_is_needed_are_told() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    told = text.partition("| distribution | licence |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert {line.split("|")[1].strip() for line in told.splitlines()} >= needed()
