@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep check format bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +33,15 @@ check: $(READY)  ## format, lint, types, tests
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)  ## write docs/commands.md and the README's table of options from the code
+	$(BIN)/python docs/reference.py
+
+audit: $(READY)  ## licences of what is installed, known vulnerabilities of the lock (needs the network)
+	test -x $(AUDIT)/bin/pip-audit || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip-audit pip-licenses
+	$(AUDIT)/bin/pip-licenses --python $(BIN)/python --from mixed --order license
+	$(AUDIT)/bin/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 
 bench: $(READY)  ## measure every contender side by side (some 15 minutes)
 	$(BIN)/python benchmarks/compare.py
