@@ -25,7 +25,7 @@ import duckdb
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 ONLY_SHOWN = frozenset({"text", "toml", "cron", "json"})
 """Kinds of blocks that nobody runs."""
-VARYING = re.compile(r"^(\d+%|host|key|range|requests|time|size|files|orders is right)", re.MULTILINE)
+VARYING = re.compile(r"^(\d+%|host|key|range|time|size|files|orders is right)", re.MULTILINE)
 """How lines begin whose figures are the reader's own: of the machine, the moment, the key, the compressor."""
 NOT_RUN = ("pip install", "export ")
 """Commands that would change the machine, or only this shell."""

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ import exporter
 from exporter import columns
 from exporter.simulator import Options
 from exporter.simulator.process import serving_apart
+from exporter.summary import Summary
 from tests.examples import run_examples
 from tests.test_architecture import HOUSE, STOREYS
 from tests.test_package import needed
@@ -101,6 +103,14 @@ def test_the_format_page_tells_every_column_and_every_key_of_a_manifest(url: str
 
     result = exporter.run(tmp_path / "orders", base_url=url, api_key=WORLD.key, rate=1e6)
     assert told >= set(keys(json.loads((result.out / "_manifest.json").read_bytes())))
+
+
+def test_the_recipes_tell_every_key_of_the_json() -> None:
+    text = (DOCS / "recipes.md").read_text(encoding="utf-8").partition("## JSON in scripts")[2].partition("## ")[0]
+    told = [
+        name for names in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)
+    ]
+    assert sorted(told) == sorted([*(one.name for one in fields(Summary)), "error", "hint", "exit"])
 
 
 def test_the_map_of_the_house_names_every_room() -> None:

@@ -31,6 +31,11 @@ def test_every_command_helps_with_examples(capsys: pytest.CaptureFixture[str]) -
             assert f"Examples:\n  exporter {name}" in capsys.readouterr().out
 
 
+def test_the_requests_that_the_readme_begins_with_are_those_of_the_demonstration() -> None:
+    (claimed,) = re.findall(r"100,000 orders take (\d+) requests", TEXT)
+    assert f"requests  {claimed} (ideal: 200)\n" in TEXT
+
+
 def test_the_readme_tells_every_exit_code() -> None:
     def codes(kind: type[ExportError]) -> set[int]:
         return {kind.exit_code}.union(*(codes(child) for child in kind.__subclasses__()))
