@@ -21,7 +21,7 @@ from exporter.simulator import Options
 from exporter.simulator.process import serving_apart
 from exporter.summary import Summary
 from tests.examples import run_examples
-from tests.test_architecture import HOUSE, STOREYS
+from tests.test_architecture import STOREYS
 from tests.test_package import needed
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,11 @@ def test_the_recipes_tell_every_key_of_the_json() -> None:
 def test_the_map_of_the_house_names_every_room() -> None:
     rooms = {room for rooms in STOREYS for room in rooms.split()} - {"__init__", "__main__"}
     text = (DOCS / "design.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) >= rooms, HOUSE
+    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) >= rooms
+    floors = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| floor | rooms |")[2].partition("\n\n")[0]
+    )
+    assert set(re.findall(r"`(\w+)`", floors)) <= rooms
 
 
 def test_the_licences_of_all_that_is_needed_are_told() -> None:
