@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.columns.cells import SCHEMA, Cells, Joined
-from exporter.columns.literals import SEPARATOR, integers, split, texts
+from exporter.columns.literals import SEPARATOR, integers, split, strings
 from exporter.columns.rows import REST, TEXT_FIELDS, row_of
 from exporter.columns.table import schema, with_times_as
 from exporter.columns.values import CURRENCIES, EARLIEST, LABELS, MAX_WHOLE_DIGITS, PLAIN_SIGNS, codes
@@ -134,10 +134,10 @@ class _Vocabulary:
 def _vocabulary(field: str, language: str) -> _Vocabulary:
     known: Mapping[str, int] = codes(field, language)
     plain = LABELS[field][plain_language(language)]
-    members = texts("" if plain[code] == label else f'"{field}":"{label}"' for label, code in known.items())
+    members = strings("" if plain[code] == label else f'"{field}":"{label}"' for label, code in known.items())
     return _Vocabulary(
-        texts=texts(known),
-        values=texts(LABELS[field]["en"][code] for code in known.values()),
+        texts=strings(known),
+        values=strings(LABELS[field]["en"][code] for code in known.values()),
         codes=integers(known.values()).cast(pa.int8()),
         members=_null_if_empty(members),
     )
@@ -169,11 +169,11 @@ _MONEY = (
     rf"^-?[{''.join(CURRENCIES)}]?"
     rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
 )
-_SIGNS, _SIGN_CURRENCIES = texts(CURRENCIES), texts(CURRENCIES.values())
-_SIGN_IS_PLAIN = pc.is_in(_SIGNS, value_set=texts(PLAIN_SIGNS.values()))
+_SIGNS, _SIGN_CURRENCIES = strings(CURRENCIES), strings(CURRENCIES.values())
+_SIGN_IS_PLAIN = pc.is_in(_SIGNS, value_set=strings(PLAIN_SIGNS.values()))
 _FALSE, _TRUE = integers([0, 1]).cast(pa.bool_())
 _NULL_TEXT = pa.nulls(1, pa.string())[0]
-_TOTAL, _QUOTE, _COMMA, _BRACE, _END_BRACE, _EMPTY = texts(['"total":"', '"', ",", "{", "}", ""])
+_TOTAL, _QUOTE, _COMMA, _BRACE, _END_BRACE, _EMPTY = strings(['"total":"', '"', ",", "{", "}", ""])
 _ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]
 _TIME_LENGTH = integers([len("2026-02-12T11:34:55+08:00")])[0]
 _EARLIEST = integers([EARLIEST])[0]

@@ -22,7 +22,7 @@ def split(joined: bytes) -> pa.StringArray:
     return pc.split_pattern(whole, SEPARATOR).flatten()
 
 
-def texts(values: Iterable[str]) -> pa.StringArray:
+def strings(values: Iterable[str]) -> pa.StringArray:
     """Return texts, at least one, without SEPARATOR in any."""
     return split(SEPARATOR.join(values).encode())
 

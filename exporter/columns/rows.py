@@ -35,7 +35,7 @@ def cells_of(record: Record) -> RecordCells:
         raise CertificateError(f"the API gave {record!r} in place of an order", hint=_NO_TIME)
     cells: RecordCells = {name: _text(record.get(name)) for name in TEXT_FIELDS}
     for name in ("order_id", "expired_at"):  # their columns have no null that gives back null
-        cells[name] = cells[name] or ""
+        cells[name] = "" if cells[name] is None else cells[name]
     seconds = record.get("expired_seconds")
     cells["expired_seconds"] = seconds if type(seconds) is int and -(2**63) <= seconds < 2**63 else None
     kept = {name: value for name, value in record.items() if cells.get(name, ...) is not value}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.literals import integers, texts
+from exporter.columns.literals import integers, strings
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
@@ -160,7 +160,7 @@ def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
     """Return what `_extra` keeps of the fields that never change."""
     if extra.null_count == len(extra):
         return extra
-    return texts("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
+    return strings("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
 
 
 def _identity_part(text: str) -> str | None:
