@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from exporter import columns
 from exporter.errors import CertificateError
-from exporter.orders import Answer, Question, second_of
+from exporter.orders import Answer, Question, Record, second_of
 from exporter.plan import Span
 
 LEEWAY = 1
@@ -32,8 +32,13 @@ class Page:
     last: int | None
     before_last: int
     """How many of its records come before those of its last second."""
-    head: columns.Cells
-    """The records of its last second: the first ones of the segment that starts there."""
+    ending: Sequence[Record]
+    """The records of its last second."""
+
+    @property
+    def head(self) -> columns.Cells:
+        """The records of its last second, as the first ones of the segment that starts there."""
+        return columns.gather(self.ending)
 
 
 def page_of(answer: Answer, total: int | None) -> Page:
@@ -63,7 +68,7 @@ def page_of(answer: Answer, total: int | None) -> Page:
         first=first,
         last=last,
         before_last=before,
-        head=columns.gather(records[before:]),
+        ending=records[before:],
     )
 
 

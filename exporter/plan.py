@@ -15,8 +15,8 @@ from exporter.orders import wire_time
 PAGES_A_SECOND = 2000
 """What one process can decode at most, whatever the rate allows: more windows than feed that are of no use."""
 
-WINDOW_COST = 2
-"""Requests that one more window costs: its tail, and a first and a last page that are not full."""
+WINDOW_COST = 3
+"""Requests that one more window costs: its first page, its tail, and a last page that is not full."""
 
 WINDOW_BUDGET = 0.006
 """The share of all requests that windows may cost. With the ties at segment ends it stays below the promised 1%."""

@@ -146,14 +146,23 @@ def _order_columns(table: pa.Table) -> list[pa.Array]:
 
 
 def _closer_identities(table: pa.Table) -> pa.Int64Array:
-    """Return numbers from 0 on, of rows of which each needs a look at all its fields."""
+    """Return numbers from 0 on, of rows that share their order number: field by field, until all are told apart."""
     numbers = table["order_id"].combine_chunks().dictionary_encode().indices.cast(pa.int64())
-    columns = [table[name].combine_chunks() for name in (*IDENTITY_FIELDS, "currency")]
-    for column in (*columns, _identity_extra(table["_extra"].combine_chunks())):
+    for column in _identity_columns(table):
         encoded = column.dictionary_encode(null_encoding="encode")
         pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
-        numbers = pairs.dictionary_encode().indices.cast(pa.int64())
+        told_apart = pairs.dictionary_encode()
+        numbers = told_apart.indices.cast(pa.int64())
+        if len(told_apart.dictionary) == len(table):
+            break
     return numbers
+
+
+def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
+    """Give the columns of an identity but its number, those that tell most orders apart first."""
+    for name in ("created_at", "total", "currency", "type", "product", "description"):
+        yield table[name].combine_chunks()
+    yield _identity_extra(table["_extra"].combine_chunks())
 
 
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
