@@ -18,7 +18,8 @@ from exporter.store.manifest import FORMAT, Part
 
 PART_ROWS = 1_048_576
 GROUP_ROWS = 131_072
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
+"""With the encodings below, level 3 takes a quarter longer and makes larger files (`benchmarks/store.py`)."""
 
 QUERY_KEY = b"exporter.query"
 FORMAT_KEY = b"exporter.manifest_format"

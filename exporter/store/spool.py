@@ -31,7 +31,6 @@ SYNC_SECONDS = 1.0
 _MAGIC = b"\xf4ORDERS\n"
 _LENGTHS = struct.Struct("<8sIQ")
 _HEADER_BYTES = _LENGTHS.size + 4  # and the checksum
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class Spool:
         """Append a segment; sync if it is time to."""
         self._check(segment.span)
         stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, table.schema, options=_OPTIONS) as writer:
+        with pa.ipc.new_stream(stream, table.schema) as writer:
             writer.write_table(table)
         self._keep(segment, self._append({"segment": segment.to_json()}, stream.getvalue()))
         self._unsynced_rows += segment.rows
