@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from exporter.behaviour import Behaviour
+from exporter.errors import RejectedError
 from exporter.orders import Answer, Filters, Question
 from exporter.pages import Page, page_of
 from exporter.plan import Span
@@ -40,6 +41,8 @@ class Asker:
         """Ask for one page of `[first, last]`."""
         answer = await self.answer(first, last, page, filters=filters, urgent=urgent)
         shown = page_of(answer, self.behaviour.total(answer))
+        if shown.first is not None and shown.last is not None and shown.first > shown.last:
+            self.behaviour.ascending = False
         if self.whole and any(second not in self.whole for second in (shown.first, shown.last) if second is not None):
             self.saw_outside = True
         return shown
@@ -76,16 +79,42 @@ class Asker:
             self.behaviour.find_cap(whole)
         return whole, below, above
 
+    async def refused_as_too_long(self, first: int, last: int) -> bool:
+        """Tell whether a refused range was too long; then only half of it is asked for at once, from now on."""
+        behaviour, seconds = self.behaviour, last - first
+        if seconds < 2:
+            return False
+        if behaviour.longest is None:
+            await self.page(first, first)  # refused as well: it is not for its length
+        behaviour.longest = min(behaviour.longest or seconds, seconds // 2)
+        return True
+
     async def count(self, first: int, last: int) -> int | None:
-        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used."""
-        longest = self.behaviour.longest or last - first + 1
-        total = 0
-        for start in range(first, last + 1, longest):
-            question = Question(first=start, last=min(start + longest - 1, last), page_size=1, filters=self.filters)
-            answer = await self._ask(question, urgent=True)
-            self.behaviour.learn(answer)
-            part = self.behaviour.total(answer)
-            if part is None:
+        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+
+        A range longer than the server accepts is counted in parts that share the second between them, which is then
+        counted alone: so however the bounds are read, no order is counted twice or not at all.
+        """
+        if last <= first:
+            return await self._total(first, last) if last == first else 0
+        total, start = 0, first
+        while start < last:
+            end = min(start + (self.behaviour.longest or last - start), last)
+            try:
+                part = await self._total(start, end)
+            except RejectedError:
+                if not await self.refused_as_too_long(start, end):
+                    raise
+                continue
+            shared = await self._total(start, start) if start > first else 0
+            if part is None or shared is None:
                 return None
-            total += part
+            total += part - shared
+            start = end
         return total
+
+    async def _total(self, first: int, last: int) -> int | None:
+        question = Question(first=first, last=last, page_size=1, filters=self.filters)
+        answer = await self._ask(question, urgent=True)
+        self.behaviour.learn(answer)
+        return self.behaviour.total(answer)

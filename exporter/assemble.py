@@ -36,7 +36,7 @@ class Gone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Jump:
-    """A span that may lack records: too few, or none at all, came of it."""
+    """A span that may lack records: too few came of it, or none at all, or no total tells how many there are."""
 
     span: Span
     rows: int
@@ -89,7 +89,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
         before = pc.sum(pc.less(seconds, piece.span.start), min_count=0).as_py()
         below = pc.sum(pc.less(seconds, piece.span.stop), min_count=0).as_py()
         if gone is None and seam.head:
-            missing = absent(zone.table(seam.head), at_second(table, piece.span.start))
+            shown = table if piece.rows is None else piece.rows
+            missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))
             gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
         if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
             jumps.append(replace(seam.piece, short=True))
@@ -100,11 +101,13 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
         inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
         tables.append(table.filter(inside))
         seam = NO_SEAM
+        if page.last is None or page.last < piece.span.stop:
+            continue
+        here = Jump(span=piece.span, rows=tables[-1].num_rows)
+        if page.total is None or not here.rows:
+            jumps.append(here)
         if page.last == piece.span.stop:
-            here = Jump(span=piece.span, rows=tables[-1].num_rows)
             left = None if page.total is None else page.total - below
             seam = Seam(head=(page.head,), left=left, piece=here)
-            if not tables[-1].num_rows:
-                jumps.append(here)
     joined = pa.concat_tables(tables) if tables else zone.table([])
     return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps), seam=seam)

@@ -6,10 +6,9 @@ import dataclasses
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.certify import judge
+from exporter.certify import judge, merge
 from exporter.errors import RejectedError
 from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
 from exporter.pages import Page, absent, at_second
@@ -54,10 +53,9 @@ async def _rows(work: Work, second: int) -> pa.Table:
         names = (first, *(name for name in FACETS if name != first))
         try:
             pages = await _by_facets(work, second, work.asker.filters, names)
+            return await work.off_loop(_joined, work, second, pages)
         except Doubt as error:
             reason = str(error)
-            continue
-        return await work.off_loop(_joined, work, second, pages)
     raise Doubt(f"{reason}; neither its pages nor its facets add up")
 
 
@@ -74,6 +72,8 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
         pages += [await _page(work, second, number) for number in range(2, count // max(1, pages[0].rows) + 2)]
         if len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
             pages.pop()  # past the end the last page came again
+        elif pages[-1].rows >= work.behaviour.fullest:
+            raise Doubt(f"more than the total of {count} orders came")
         # Tries with another total belong to another state of the server.
         same = all(page.total == count for page in seen)
         seen, tries = (seen + pages, tries + 1) if same else (pages, 1)
@@ -109,6 +109,9 @@ async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str
 
 
 def _joined(work: Work, second: int, pages: list[Page]) -> pa.Table:
+    """Return the second's rows of all facets; raise Doubt if two facets show an order that may be one and the same."""
     table = work.zone.table([page.cells for page in pages])
-    seconds = columns.seconds(table)
-    return table.filter(pc.equal(seconds, second))
+    _, _, repeats = merge(columns.identities(table), pages, [page.rows for page in pages], len(pages))
+    if repeats:
+        raise Doubt(f"{repeats} orders came under two of the facets: they are alike, or changed meanwhile")
+    return at_second(table, second)

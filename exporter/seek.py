@@ -14,6 +14,7 @@ import pyarrow as pa
 from exporter import columns
 from exporter.assemble import NO_SEAM, Assembly, Gone, Jump, Piece, Seam, assemble
 from exporter.certify import Certificate
+from exporter.errors import RejectedError
 from exporter.pages import Page, absent, at_second, is_ascending
 from exporter.plan import OUTER, Span
 from exporter.second import whole_second
@@ -68,11 +69,7 @@ class Seek:
                 return pieces, assembly, doubt
             if assembly.gone is not None and not padded and not await self._deleted(assembly.gone):
                 continue
-            jumps = assembly.jumps
-            if pieces and assembly.seam.head and pieces[-1].span.stop == stop:
-                # No answer follows that would show whether the last one left something out.
-                jumps = (*jumps, Jump(span=Span(at, stop), rows=assembly.table.num_rows))
-            if not await self._skipped(jumps, stop):
+            if not await self._skipped(self._doubtful(at, stop, pieces, assembly), stop):
                 return pieces, assembly, doubt
             work.behaviour.ascending = not suspect
             suspect = True
@@ -103,9 +100,10 @@ class Seek:
 
         `at` itself means that the page holds nothing but a part of that one second.
         """
-        behaviour = self._work.behaviour
+        asker = self._work.asker
+        pad = self._work.behaviour.pad_start if overlaps else OUTER
         for _ in range(TRIES):
-            page = await self._work.asker.page(at - (behaviour.pad_start if overlaps else OUTER), stop)
+            page = await asker.page(at - pad, stop)
             if page.last is not None and page.last > at:
                 return page, min(page.last, stop)
             if await self._work.is_whole(page):
@@ -115,6 +113,8 @@ class Seek:
             if not await self._work.off_loop(_ascends, self._work, page):
                 self._work.behaviour.ascending = False
                 raise Doubt("the records did not come in order of time")
+            if pad and (await asker.page(at - pad, at - pad)).rows:
+                pad = 0  # the second before fills the page; and its orders show that a span's first second is in it
         raise _NothingMoreError(page)
 
     async def _halves(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
@@ -146,16 +146,35 @@ class Seek:
         page = await self._work.asker.page(span.start - OUTER, span.stop)
         return page, await self._work.is_whole(page)
 
+    def _doubtful(self, at: int, stop: int, pieces: Sequence[Piece], assembly: Assembly) -> Sequence[Jump]:
+        """Return what of a group may lack records: where that can be counted at once, the group itself."""
+        if not pieces:
+            return assembly.jumps
+        end, rows, behaviour = pieces[-1].span.stop, assembly.table.num_rows, self._work.behaviour
+        group = Jump(span=Span(at, end), rows=rows)
+        if behaviour.totals == "ignored" and assembly.jumps and rows % max(1, behaviour.fullest):
+            return (group,)
+        if assembly.seam.head and end == stop:
+            # No answer follows that would show whether the last one left something out.
+            return (*assembly.jumps, group)
+        return assembly.jumps
+
     async def _skipped(self, jumps: Sequence[Jump], stop: int) -> bool:
         """Tell whether a piece lacks records: a count of it says so, or counts on its two sides never add up.
 
-        An answer that starts with its latest second looks as if nothing came before it.
+        An answer that starts with its latest second looks as if nothing came before it. Without totals, the rows of
+        the last page that there should be are the count.
         """
         asker, behaviour = self._work.asker, self._work.behaviour
         for jump in jumps:
             span = jump.span
-            page = await asker.page(span.start, span.stop - 1)
-            count = page.rows if page.total is None or page.rows < behaviour.fullest else page.total
+            before = jump.rows // max(1, behaviour.fullest) if behaviour.totals == "ignored" else 0
+            try:
+                page = await asker.page(span.start, span.stop - 1, before + 1)
+            except RejectedError:
+                return True
+            shown = before * behaviour.fullest + page.rows
+            count = shown if page.total is None or page.rows < behaviour.fullest else page.total
             if count > jump.rows:
                 return True
             if jump.short and behaviour.padded:

@@ -126,8 +126,7 @@ class Walk:
         if hop.first is None or hop.last is None:
             behaviour.doubt_depth()  # nothing so deep, though there is more
             return None
-        if hop.first > hop.last:
-            behaviour.ascending = False
+        if not behaviour.ascending:
             return None
         if hop.last <= at:
             # All these pages are of one second.

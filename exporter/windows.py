@@ -70,11 +70,8 @@ class Windows:
         try:
             page = await asker.page(window.start - OUTER, window.stop, urgent=True)
         except RejectedError:
-            if window.seconds == 1:
+            if not await asker.refused_as_too_long(window.start, window.stop):
                 raise
-            if behaviour.longest is None:
-                await asker.page(window.start, window.start)  # refused as well: it is not for its length
-            behaviour.longest = window.seconds // 2
             return None
         return page
 

@@ -64,7 +64,7 @@ class Work:
         """Tell whether one answer shows all there is in its range: a snapshot.
 
         A total alone proves that only for a page that had room for more. Otherwise the next page must be empty; and
-        without a total the page itself must still be the same then.
+        unless it comes with the same total, the page itself must still be the same then.
         """
         if page.total not in {None, page.rows}:
             return False
@@ -74,11 +74,13 @@ class Work:
         try:
             beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
         except RejectedError:
-            return page.total is not None
-        if beyond.rows:
-            return page.total is not None and await self.is_same(page, beyond)
-        if page.total is not None:
-            return True
+            if page.total is None:
+                return False
+        else:
+            if beyond.rows:
+                return page.total is not None and await self.is_same(page, beyond)
+            if page.total is not None and page.total == beyond.total:
+                return True
         again = await self.asker.page(asked.first, asked.last, filters=asked.filters)
         return await self.is_same(page, again)
 

@@ -1,0 +1,145 @@
+"""Single cases that once ended in a wrong result, a crash or a halt, each told to the engine step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import pytest
+
+from exporter.asking import Asker
+from exporter.behaviour import Behaviour
+from exporter.orders import Answer, Filters, Question
+from tests.hostile_server import START, Habits, HostileServer, Order
+from tests.test_model import Run, drive
+from tests.virtual_time import run as run_virtual
+
+PAGE = 3
+
+
+def made_at(*seconds: int) -> list[Order]:
+    return [Order(moment=1000 * second, name=f"o{number}") for number, second in enumerate(seconds)]
+
+
+class Scripted(HostileServer):
+    """Does something before it answers the first question that a condition holds for."""
+
+    def prepare(self, condition: Callable[[Question], bool], act: Callable[[], None]) -> None:
+        self._condition, self._act = condition, act
+
+    def answer(self, question: Question) -> Answer:
+        if self._condition(question):
+            self._condition = lambda _: False
+            self._act()
+        return super().answer(question)
+
+
+def scripted(orders: list[Order], habits: Habits, *, seconds: int) -> Scripted:
+    server = Scripted(orders=orders, habits=habits, random=Random(0), seconds=seconds)
+    server.prepare(lambda _: False, lambda: None)
+    return server
+
+
+def run_on(server: HostileServer, *, segment_pages: int = 3, final_check: bool = True) -> Run:
+    return Run(server, page_size=PAGE, segment_pages=segment_pages, final_check=final_check)
+
+
+def test_an_order_that_changes_its_status_between_two_facets_is_not_doubled() -> None:
+    orders = made_at(*[5] * 6)
+    for order in orders[3:]:
+        order.status = "Finished"
+    moving, going = orders[0], orders[5]
+    server = scripted(orders, Habits(depth=PAGE), seconds=10)
+
+    def change() -> None:
+        moving.status = "Finished"
+        server.orders.remove(going)
+
+    server.prepare(lambda question: question.filters.status == (5,), change)
+    assert drive(run_on(server, segment_pages=1, final_check=False))
+
+
+@pytest.mark.parametrize("crowd", [PAGE, PAGE + 1, 3 * PAGE, 3 * PAGE + 1, 20 * PAGE])
+@pytest.mark.parametrize("segment_pages", [1, 3, 20])
+def test_orders_after_a_crowded_second_are_found(crowd: int, segment_pages: int) -> None:
+    server = scripted(made_at(1, 2, 3, *[5] * crowd, 6, 6, 6, 6, *range(7, 20)), Habits(), seconds=20)
+    assert drive(run_on(server, segment_pages=segment_pages))
+    assert server.requests <= 2 * crowd / PAGE + 30
+
+
+@pytest.mark.parametrize("habits", [Habits(), Habits(cap=4 * PAGE)], ids=repr)
+def test_work_goes_on_right_after_a_crowded_second(habits: Habits) -> None:
+    server = scripted(made_at(*[-1] * 3 * PAGE, 0, 0, *range(1, 20)), habits, seconds=20)
+    run = run_on(server, segment_pages=1, final_check=False)
+    run_virtual(run.export())
+    assert len(run.records()) == 21
+
+
+def test_a_first_page_out_of_order_is_enough_to_trust_no_order() -> None:
+    server = scripted(made_at(0, 1, 2, 3, 4, 5), Habits(totals="missing"), seconds=8)
+    habits = Habits(totals="missing", sort="descending")
+
+    def sort() -> None:
+        server.habits = Habits(totals="missing")
+
+    server.habits = habits
+    server.prepare(lambda _: server.requests == 1, sort)
+    run = run_on(server)
+    assert drive(run)
+    assert run.engine
+    assert not run.engine.behaviour.ascending
+
+
+class ByName(HostileServer):
+    """Sorts by name, whatever was asked: an order that came late with an early time lies on a late page."""
+
+    def _select(self, low: int, high: int, question: Question) -> list[Order]:
+        return sorted(super()._select(low, high, question), key=lambda order: order.name)
+
+
+def test_without_totals_an_order_out_of_place_is_found_by_the_last_page_of_its_span() -> None:
+    orders = [*made_at(10, 20, 30, 40, 50, 60, 70), Order(moment=5000, name="z")]
+    server = ByName(orders=orders, habits=Habits(totals="missing"), random=Random(0), seconds=80)
+    assert drive(run_on(server))
+
+
+@pytest.mark.parametrize("past_end", ["empty", "refuse"])
+def test_a_full_page_is_no_snapshot_if_an_order_goes_before_the_next_page_is_asked(past_end: str) -> None:
+    habits = Habits(totals="short", past_end=past_end)  # type: ignore[arg-type]
+    server = scripted(made_at(*[5] * 4), habits, seconds=8)
+    server.prepare(lambda question: question.page == 2, lambda: server.orders.remove(server.orders[0]))
+    drive(run_on(server, final_check=False))
+
+
+def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_servers_total() -> None:
+    server = scripted(made_at(0, 0), Habits(), seconds=1)
+    server.prepare(lambda question: question.page_size == 1, lambda: server.orders.remove(server.orders[0]))
+    run = run_on(server)
+    assert drive(run)
+    assert len(run.records()) == 1
+
+
+def counted(habits: Habits, orders: Sequence[Order], last: int) -> int | None:
+    server = HostileServer(orders=list(orders), habits=habits, random=Random(0), seconds=last + 1)
+    behaviour = Behaviour(page_size=PAGE, segment_pages=3)
+    asker = Asker(server.ask, filters=Filters(), page_size=PAGE, behaviour=behaviour)
+    return run_virtual(asker.count(START, START + last))
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [Habits(longest=7), Habits(longest=7, open_start=True), Habits(longest=7, open_end=True), Habits(longest=1)],
+    ids=repr,
+)
+@pytest.mark.parametrize("last", [1, 6, 7, 8, 14, 15, 40])
+def test_a_count_in_parts_counts_each_order_once_however_bounds_are_read(habits: Habits, last: int) -> None:
+    assert counted(habits, made_at(*range(1, last)), last) == last - 1
+
+
+def test_a_count_in_parts_counts_hidden_fractions() -> None:
+    orders = [Order(moment=100 * tenth, name=f"o{tenth}") for tenth in range(400)]
+    assert counted(Habits(longest=7, fractions=True), orders, 40) == 400
+
+
+def test_an_empty_range_counts_nothing() -> None:
+    assert counted(Habits(), made_at(0, 1), -1) == 0
