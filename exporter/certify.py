@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.pages import Page, Zone, absent, at_second, check_range, is_ascending
+from exporter.pages import Page, Zone, absent, at_second
 from exporter.plan import Span
 
 
@@ -82,26 +82,21 @@ def judge(
     pages = [*closed, *beside, *snapshots]
     table = zone.table([page.cells for page in pages])
     seconds = columns.seconds(table)
-    ascending = True
-    keep: list[pa.Array] = []
-    at = 0
-    for index, page in enumerate(pages):
-        on_page = seconds.slice(at, page.rows)
-        at += page.rows
-        ascending = ascending and is_ascending(on_page)
-        check_range(page, on_page)
-        supplement = len(closed) <= index < len(closed) + len(beside)
-        keep.append(pc.less(on_page, span.stop) if supplement else pa.repeat(pa.scalar(value=True), page.rows))
-    mask = pa.chunked_array(keep, pa.bool_())
-    if not pc.all(mask, min_count=0).as_py():
-        table, seconds = table.filter(mask), seconds.filter(pa.concat_arrays(keep))
-    sizes = [pc.sum(kept, min_count=0).as_py() for kept in keep]
+    starts = list(accumulate((page.rows for page in pages), initial=0))
+    ascending = _pages_ascend(seconds, starts)
     own = len(closed) + len(beside)
+    sizes = [page.rows for page in pages]
+    for index in range(len(closed), own):
+        sizes[index] = _count_below(seconds.slice(starts[index], sizes[index]), span.stop)
+    if sum(sizes) < starts[-1]:
+        taken = list(zip(starts, sizes, strict=False))
+        table = pa.concat_tables([table.slice(start, size) for start, size in taken])
+        seconds = pa.concat_arrays([seconds.slice(start, size) for start, size in taken])
     chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
     if chosen is not None:
         table, seconds = table.take(chosen), seconds.take(chosen)
     held = table.num_rows
-    below = pc.sum(pc.less(seconds, span.stop), min_count=0).as_py()
+    below = _count_below(seconds, span.stop)
     inside = pc.and_(pc.greater_equal(seconds, span.start), pc.less(seconds, span.stop))
     rows = table if pc.all(inside, min_count=0).as_py() else table.filter(inside)
     doubtful_seconds = tuple(sorted({seconds[index].as_py() for index in doubtful}))
@@ -116,6 +111,17 @@ def judge(
         ascending=ascending,
         short=len({page.total for page in closed}) == 1 and held < (closed[0].total or 0),
     )
+
+
+def _pages_ascend(seconds: pa.Array, starts: Sequence[int]) -> bool:
+    """Tell whether seconds go back at most where a page begins."""
+    back = pc.indices_nonzero(pc.less(seconds[1:], seconds[:-1])).to_pylist()
+    return all(place + 1 in starts for place in back)
+
+
+def _count_below(seconds: pa.Array, stop: int) -> int:
+    count: int = pc.sum(pc.less(seconds, stop), min_count=0).as_py()
+    return count
 
 
 def _doubt(  # noqa: PLR0911 - one return a reason
