@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from heapq import heappop, heappush
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +34,8 @@ class Windows:
         self._measure = in_flight
         self._fixed = fixed
         self._on_opening = on_opening
+        self._waiting: list[tuple[Span, float | None]] = []
+        self._opening: Page | None = None
         self.count = 0
         """How many windows there were."""
 
@@ -40,25 +43,33 @@ class Windows:
         """Certify and commit the spans; `opening` is page 1 of the first, or of a longer one that starts with it."""
         if not spans:
             return
-        opening = opening or await self._first_page(spans[0])
+        self._opening = opening or await self._first_page(spans[0])
         self._in_flight = self._measure()
         self._room = anyio.Semaphore(1 + (self._in_flight - 1) // self._work.group_pages)
-        await self._on_opening(opening)
+        await self._on_opening(self._opening)
         async with anyio.create_task_group() as tasks:
-            for span in spans:
-                tasks.start_soon(self._window, tasks, span, opening if span == spans[0] else None, None)
+            self._add(tasks, spans)
 
-    async def _window(self, tasks: TaskGroup, window: Span, first: Page | None, fair: float | None) -> None:
-        """Walk a window, or its first part if it is split; `fair` is how many rows a window should have."""
+    def _add(self, tasks: TaskGroup, windows: Sequence[Span], fair: float | None = None) -> None:
+        """Line windows up; `fair` is how many rows each should have."""
+        for window in windows:
+            heappush(self._waiting, (window, fair))
+            tasks.start_soon(self._next, tasks)
+
+    async def _next(self, tasks: TaskGroup) -> None:
+        """Walk the earliest window that waits, or its first part if it is split.
+
+        A later one before it might wait in vain for the rows before its own, and keep the room.
+        """
         async with self._room:
-            page = first or await self._first_page(window)
+            window, fair = heappop(self._waiting)
+            opening, self._opening = self._opening, None
+            page = opening or await self._first_page(window)
             if page is None:
-                for half in split(window, 2):
-                    tasks.start_soon(self._window, tasks, half, None, fair)
+                self._add(tasks, split(window, 2), fair)
                 return
             own, *others = self._parts(window, page, fair)
-            for part in others:
-                tasks.start_soon(self._window, tasks, part, None, (page.total or 0) / (1 + len(others)))
+            self._add(tasks, others, (page.total or 0) / (1 + len(others)))
             self.count += 1
             await Walk(self._work, own, page).run()
 
