@@ -126,6 +126,8 @@ class Engine:
         `read` gives a committed segment's rows, to mend it; None if it is too late for that.
         """
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
+        if any(certificate.way == "halves" for certificate in certificates()):
+            self.behaviour.ascending = False  # an earlier run may have found it out
         if not self.behaviour.ascending:
             await check.renew_ordered()
         if not self._settings.final_check:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from exporter import streaming
 from exporter.asking import Asker
 from exporter.behaviour import Behaviour
-from exporter.orders import Answer, Filters, Question
+from exporter.orders import Answer, Filters, Question, wire_time
+from exporter.plan import Span
+from exporter.simulator.options import Options
+from exporter.simulator.server import serving
+from exporter.simulator.world import World
+from tests.exporting import settings_for
 from tests.hostile_server import START, Habits, HostileServer, Order
 from tests.test_model import Run, drive
 from tests.virtual_time import run as run_virtual
@@ -143,3 +151,38 @@ def test_a_count_in_parts_counts_hidden_fractions() -> None:
 
 def test_an_empty_range_counts_nothing() -> None:
     assert counted(Habits(), made_at(0, 1), -1) == 0
+
+
+async def test_a_stream_starts_the_parts_of_a_heavy_window_before_later_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "AHEAD", 100)
+    async with serving(Options(rows=3_000)) as simulator:
+        records = simulator.world.oracle()
+        first, last = simulator.options.span()
+        quarter = (last - first) // 4
+        for number, record in enumerate(records):
+            place = 1 if number % 10 < 7 else number % 4
+            record["created_at"] = wire_time(first + place * quarter + number * 7919 % quarter)
+        records.sort(key=lambda record: str(record["created_at"]))
+        simulator.world = World.holding(records, now=simulator.options.now())
+        chosen = settings_for(simulator, page_size=50, segment_pages=5, windows=4)
+        async with asyncio.timeout(20):
+            rows = [batch.num_rows async for batch in streaming.stream(chosen)]
+    assert sum(rows) == 3_000
+
+
+def test_what_an_earlier_run_certified_by_its_order_is_asked_again_once_order_proved_to_be_none() -> None:
+    server = scripted(made_at(0, 1, 2, 10, 11, 12), Habits(), seconds=20)
+    run = run_on(server, final_check=False)
+    assert drive(run)
+    assert run.engine
+    ways = ("pages", "halves")
+    for way, (span, (certificate, table)) in zip(ways, sorted(run.held.items()), strict=True):
+        run.held[span] = replace(certificate, way=way), table
+    lost = min(run.held)
+    certificate, table = run.held[lost]
+    run.held[lost] = replace(certificate, rows=2), table.slice(1)
+    run.engine = run.make_engine()
+    run_virtual(run.check(Span(START, START + 20)))
+    assert len(run.records()) == 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -18,40 +17,57 @@ from exporter.certify import Certificate
 from exporter.config import Settings
 from exporter.engine import Engine
 from exporter.errors import CertificateError, RejectedError
-from exporter.orders import Record, second_of
-from exporter.plan import Span
+from exporter.orders import Answer, Question, Record, second_of
+from exporter.plan import Span, gaps
 from tests.hostile_server import START, Habits, HostileServer, Order
 from tests.virtual_time import VirtualTimeLoop
 from tests.virtual_time import run as run_virtual
 
 
+class Stopped(Exception):  # noqa: N818 - no error: the export was killed
+    """An export ends in the middle."""
+
+
 @dataclass
 class Run:
-    """One export of everything a server has."""
+    """One export of everything a server has, stopped once after so many requests if `stop_after` says so."""
 
     server: HostileServer
     page_size: int
     segment_pages: int
     windows: int | None = None
     final_check: bool = True
+    stop_after: int | None = None
     held: dict[Span, tuple[Certificate, pa.Table]] = field(default_factory=dict)
     checked: bool = False
     requests_before_check: int = 0
     engine: Engine | None = None
 
     async def export(self) -> None:
-        async def commit(certificate: Certificate, table: pa.Table) -> None:
-            overlapping = [
-                span
-                for span in self.held
-                if span != certificate.span
-                and span.start < certificate.span.stop
-                and certificate.span.start < span.stop
-            ]
-            assert not overlapping, f"{certificate.span} overlaps {overlapping}"
-            assert table.num_rows == certificate.rows
-            self.held[certificate.span] = certificate, table
+        try:
+            await self._go_on()
+        except Stopped:
+            await self._go_on()
 
+    async def _go_on(self) -> None:
+        self.engine = self.make_engine()
+        whole = await self.engine.freeze()
+        self.requests_before_check = self.server.requests
+        committed = sum(certificate.rows for certificate, _ in self.held.values())
+        await self.engine.cover(whole, gaps(whole, self.held), committed=committed)
+        if failure := self.engine.uncertified():
+            raise failure
+        assert not gaps(whole, self.held)
+        self.requests_before_check = self.server.requests
+        self.checked = await self.check(whole)
+
+    async def check(self, whole: Span) -> bool:
+        assert self.engine
+        return await self.engine.check(
+            whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
+        )
+
+    def make_engine(self) -> Engine:
         async def inline(function: Any, /, *args: Any) -> Any:
             return function(*args)
 
@@ -66,27 +82,28 @@ class Run:
             windows=self.windows,
             final_check=self.final_check,
         )
-        self.engine = Engine(
+        return Engine(
             chosen,
-            self.server.ask,
-            commit=commit,
+            self._ask,
+            commit=self._commit,
             off_loop=inline,
             emit=lambda _: None,
             latency=lambda: 0.0,
             clock=lambda: float(START + self.server.seconds + 60),
         )
-        whole = await self.engine.freeze()
-        await self.engine.cover(whole, [whole], committed=0)
-        if failure := self.engine.uncertified():
-            raise failure
-        spans = sorted(self.held)
-        assert spans[0].start == whole.start
-        assert spans[-1].stop == whole.stop
-        assert all(left.stop == right.start for left, right in pairwise(spans))
-        self.requests_before_check = self.server.requests
-        self.checked = await self.engine.check(
-            whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
-        )
+
+    async def _ask(self, question: Question, *, urgent: bool = False) -> Answer:
+        if self.stop_after is not None and self.server.requests >= self.stop_after:
+            self.stop_after = None
+            raise Stopped
+        return await self.server.ask(question, urgent=urgent)
+
+    async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
+        span = certificate.span
+        others = [other for other in self.held if other != span]
+        assert not [other for other in others if other.start < span.stop and span.start < other.stop]
+        assert table.num_rows == certificate.rows
+        self.held[span] = certificate, table
 
     def records(self) -> list[Record]:
         return [record for span in sorted(self.held) for record in columns.records(self.held[span][1])]
@@ -147,6 +164,7 @@ def a_run(
     windows: int | None,
     latency: float,
     final_check: bool,
+    stop_after: int | None = None,
 ) -> Run:
     """Make a world of so many orders, up to `crowd` in a second (or more, by chance), and an export of it."""
     random = Random(seed)
@@ -158,7 +176,14 @@ def a_run(
             name = f"o{len(made)}" if random.random() < 0.9 or not made else made[-1].name
             made.append(Order(moment=second * 1000 + fraction, name=name))
     server = HostileServer(orders=made, habits=habits, random=random, seconds=seconds, latency=latency)
-    return Run(server, page_size=page_size, segment_pages=segment_pages, windows=windows, final_check=final_check)
+    return Run(
+        server,
+        page_size=page_size,
+        segment_pages=segment_pages,
+        windows=windows,
+        final_check=final_check,
+        stop_after=stop_after,
+    )
 
 
 def runs(habits: st.SearchStrategy[Habits]) -> st.SearchStrategy[Run]:
@@ -174,6 +199,7 @@ def runs(habits: st.SearchStrategy[Habits]) -> st.SearchStrategy[Run]:
         windows=st.sampled_from([None, 2, 5]),
         latency=st.sampled_from([0.0, 1.0]),
         final_check=st.booleans(),
+        stop_after=st.sampled_from([None, 1, 5, 12, 30]),
     )
 
 
@@ -257,7 +283,7 @@ def test_one_surprise_is_met_by_a_way_around_it(run: Run) -> None:
 @EXAMPLES
 @given(run=runs(st.just(Habits())))
 def test_a_calm_server_is_asked_no_more_than_needed(run: Run) -> None:
-    run.windows, run.segment_pages, server = None, max(3, run.segment_pages), run.server
+    run.windows, run.stop_after, run.segment_pages, server = None, None, max(3, run.segment_pages), run.server
     if is_crowded(run):
         drive(run)
         return
