@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,31 @@ class Certificate:
     reason: str | None = None
     values_in_extra: int = 0
     """How many values of its rows only `_extra` can give back."""
+
+    @classmethod
+    def of(
+        cls,
+        span: Span,
+        rows: pa.Table,
+        *,
+        closed: Sequence[Page],
+        beside: Sequence[Page] = (),
+        way: str = "pages",
+        reason: str | None = None,
+    ) -> Self:
+        """Make the certificate of `rows`: the evidence is the closed answers, and others that show a part of them."""
+        pages = [*closed, *beside]
+        moments = [page.received for page in pages]
+        return cls(
+            span=span,
+            rows=rows.num_rows,
+            totals=tuple(page.total for page in closed if page.total is not None),
+            requests=len(pages),
+            fetched_from=min(moments),
+            fetched_to=max(moments),
+            way=way,
+            reason=reason,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-
 from exporter import columns
 from exporter.assemble import NO_SEAM, Assembly, Gone, Jump, Piece, Seam, assemble
 from exporter.certify import Certificate
@@ -44,8 +42,11 @@ class Seek:
         while at < span.stop:
             pieces, assembly, doubt = await self._group(at, span.stop, seam)
             if pieces:
-                await self._commit(self._certificate(at, pieces, assembly.table, reason), assembly.table)
-                at = pieces[-1].span.stop
+                end, pages = pieces[-1].span.stop, [piece.page for piece in pieces]
+                way = "seek" if self._work.behaviour.ascending else "halves"
+                certificate = Certificate.of(Span(at, end), assembly.table, closed=pages, way=way, reason=reason)
+                await self._commit(certificate, assembly.table)
+                at = end
                 rows += assembly.table.num_rows
             seam = assembly.seam
             if doubt is not None:
@@ -194,20 +195,6 @@ class Seek:
             return True
         work.behaviour.pad_start = 1
         return False
-
-    def _certificate(self, at: int, pieces: list[Piece], table: pa.Table, reason: str | None) -> Certificate:
-        pages = [piece.page for piece in pieces]
-        moments = [page.received for page in pages]
-        return Certificate(
-            span=Span(at, pieces[-1].span.stop),
-            rows=table.num_rows,
-            totals=tuple(page.total for page in pages if page.total is not None),
-            requests=len(pages),
-            fetched_from=min(moments),
-            fetched_to=max(moments),
-            way="seek" if self._work.behaviour.ascending else "halves",
-            reason=reason,
-        )
 
 
 def _ascends(work: Work, page: Page) -> bool:
