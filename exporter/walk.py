@@ -6,13 +6,17 @@ pages between are filled in (`fill`), and no page is asked for that is not neede
 
 from __future__ import annotations
 
+from math import inf
+
 import anyio
+import pyarrow as pa
 import pyarrow.compute as pc
 from anyio.abc import TaskGroup
 
 from exporter import columns
+from exporter.certify import Certificate
 from exporter.errors import CertificateError, RejectedError
-from exporter.fill import Fill, Segment
+from exporter.fill import Fill, Filled, Segment
 from exporter.pages import Page
 from exporter.plan import OUTER, Span, pages_of
 from exporter.seek import Seek
@@ -49,10 +53,11 @@ class Walk:
         behaviour = self._work.behaviour
         async with anyio.create_task_group() as tasks:
             while self._at < self._window.stop:
-                if self._left is None or behaviour.only_seeks():
+                in_reach = behaviour.segment_pages * behaviour.page_size
+                if self._left is None or behaviour.only_seeks() or (behaviour.cap or inf) <= self._left <= in_reach:
                     await self._seek.run(Span(self._at, self._window.stop), head=self._head)
                     break
-                if self._left <= behaviour.segment_pages * behaviour.page_size:
+                if self._left <= in_reach:
                     await self._last(tasks, self._left)
                     break
                 segment = await self._hop(tasks)
@@ -156,11 +161,34 @@ class Walk:
         if not verdict.table.num_rows:
             await self._seek.run(span)
             return
-        tail = columns.seconds(verdict.table)[-1].as_py()
-        before = verdict.table.filter(pc.less(columns.seconds(verdict.table), tail))
-        if tail > span.start:
-            await self._fill.commit(Span(span.start, tail), filled, before)
-        heads = tuple(page.head for page in filled.closed if page.last == tail)
-        rows = await self._seek.run(Span(tail, span.stop), head=heads)
-        if before.num_rows + rows > verdict.table.num_rows:
-            await self._work.asker.find_cap(span.start - pad, tail, span.stop)
+        await self._tail(span, filled)
+
+    async def _tail(self, span: Span, filled: Filled) -> None:
+        """Seek from the last second held; commit what lies before it if no more comes than the total promised.
+
+        If more comes, totals stop somewhere: what lies before has a total that would not tell of an order that went
+        while its pages were asked, so it is asked again.
+        """
+        seconds = columns.seconds(filled.verdict.table)
+        last = seconds[-1].as_py()
+        at_last = pc.equal(seconds, last)
+        promised = pc.sum(at_last).as_py()
+        before = Span(span.start, last)
+        pending = last > span.start
+
+        async def commit(certificate: Certificate, rows: pa.Table) -> None:
+            nonlocal pending
+            if pending:
+                pending = False
+                if rows.num_rows > promised:
+                    await self._seek.run(before, head=self._head, reason="more came than the total promised")
+                else:
+                    await self._fill.commit(before, filled, filled.verdict.table.filter(pc.invert(at_last)))
+            await self._work.commit(certificate, rows)
+
+        heads = tuple(page.head for page in filled.closed if page.last == last)
+        rows = await Seek(self._work, commit).run(Span(last, span.stop), head=heads)
+        if pending:
+            await self._seek.run(before, head=self._head, reason="its tail could not be certified")
+        if rows > promised:
+            await self._work.asker.find_cap(span.start, last, span.stop)

@@ -119,6 +119,12 @@ def test_a_full_page_is_no_snapshot_if_an_order_goes_before_the_next_page_is_ask
     drive(run_on(server, final_check=False))
 
 
+def test_a_total_at_its_cap_does_not_hide_an_order_that_goes_between_two_pages() -> None:
+    server = scripted(made_at(*range(8)), Habits(cap=2 * PAGE), seconds=10)
+    server.prepare(lambda question: question.page == 2, lambda: server.orders.remove(server.orders[0]))
+    assert drive(run_on(server, final_check=False))
+
+
 def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_servers_total() -> None:
     server = scripted(made_at(0, 0), Habits(), seconds=1)
     server.prepare(lambda question: question.page_size == 1, lambda: server.orders.remove(server.orders[0]))
