@@ -33,7 +33,7 @@ class Asker:
         self._page_size = page_size
         self.whole: Span | None = None
         self.saw_outside = False
-        """Some page showed orders outside the whole range."""
+        """Some page showed orders outside the whole range, or may have in an earlier run."""
 
     async def page(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False

@@ -106,6 +106,7 @@ class Engine:
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
 
         self._asker.whole = whole
+        self._asker.saw_outside = list(spans) != [whole]
         windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)

@@ -133,6 +133,16 @@ def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_serv
     assert len(run.records()) == 1
 
 
+@pytest.mark.parametrize("stop_after", range(1, 16))
+def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(stop_after: int) -> None:
+    server = scripted(made_at(-1, *range(20), 20), Habits(), seconds=20)
+    run = run_on(server)
+    run.stop_after = stop_after
+    run_virtual(run.export())
+    assert run.checked
+    assert len(run.records()) == 20
+
+
 def counted(habits: Habits, orders: Sequence[Order], last: int) -> int | None:
     server = HostileServer(orders=list(orders), habits=habits, random=Random(0), seconds=last + 1)
     behaviour = Behaviour(page_size=PAGE, segment_pages=3)
