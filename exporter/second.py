@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -74,6 +75,9 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
             pages.pop()  # past the end the last page came again
         elif pages[-1].rows >= work.behaviour.fullest:
             raise Doubt(f"more than the total of {count} orders came")
+        if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
+            work.behaviour.ascending = False
+            raise Doubt("the pages did not come in order of time")
         # Tries with another total belong to another state of the server.
         same = all(page.total == count for page in seen)
         seen, tries = (seen + pages, tries + 1) if same else (pages, 1)

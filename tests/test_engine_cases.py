@@ -52,6 +52,13 @@ def run_on(server: HostileServer, *, segment_pages: int = 3, final_check: bool =
     return Run(server, page_size=PAGE, segment_pages=segment_pages, final_check=final_check)
 
 
+def test_pages_of_one_second_each_show_by_their_sequence_that_there_is_no_order() -> None:
+    moments = [1000 * second + 100 * tenth for second, count in ((1, 4), (2, 6)) for tenth in range(1, count + 1)]
+    orders = [Order(moment=moment, name=f"o{moment}") for moment in moments]
+    server = scripted(orders, Habits(sort="descending", fractions=True), seconds=3)
+    drive(run_on(server, segment_pages=1, final_check=False))
+
+
 def test_an_order_that_changes_its_status_between_two_facets_is_not_doubled() -> None:
     orders = made_at(*[5] * 6)
     for order in orders[3:]:
