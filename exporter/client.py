@@ -18,7 +18,7 @@ from exporter.concurrency import Concurrency
 from exporter.config import Settings
 from exporter.envelope import MayPass, Reply, TooFrequent
 from exporter.errors import ApiError
-from exporter.events import Answered, Event, Noticed, Refused, Retried
+from exporter.events import Answered, Event, Noticed, Refused, Retried, ignore
 from exporter.orders import Answer, Question
 from exporter.pacing import Pacer
 from exporter.retries import Attempts, Circuit, backoff
@@ -52,10 +52,6 @@ class Statistics:
     """In flight at most, as found out so far."""
     latency: float
     guard: float
-
-
-def ignore(_: Event) -> None:
-    """Take an event and do nothing."""
 
 
 class Client:

@@ -83,3 +83,7 @@ class Finished:
 
 
 Event = Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
+
+
+def ignore(_: Event) -> None:
+    """Take an event and do nothing."""

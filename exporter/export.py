@@ -20,16 +20,12 @@ from exporter.client import Client
 from exporter.config import Settings
 from exporter.engine import MISSING_AT_MOST, Engine
 from exporter.errors import CertificateError, OutputError
-from exporter.events import Committed, Event, Finished, Noticed, Started
+from exporter.events import Committed, Event, Finished, Noticed, Started, ignore
 from exporter.orders import wire_time
 from exporter.plan import Span, gaps, pages_of
 from exporter.store import Manifest, Store, space
 from exporter.summary import Summary
 from exporter.work import OffLoop
-
-
-def ignore(_: Event) -> None:
-    """Take an event and do nothing."""
 
 
 async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore) -> Summary:

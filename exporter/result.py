@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from exporter import sources
 from exporter.config import KEY_VARIABLE, Options, Settings, options_of
 from exporter.errors import OutputError
-from exporter.events import Event
+from exporter.events import Event, ignore
 from exporter.orders import Record
 from exporter.progress import watching
 from exporter.screens import in_notebook, screen_for
@@ -65,7 +65,7 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
     from exporter.streaming import stream as certified  # noqa: PLC0415  # heavy
 
     batches: AsyncGenerator[pa.RecordBatch, None] = certified(
-        _settings(options), on_event=progress if callable(progress) else _ignore
+        _settings(options), on_event=progress if callable(progress) else ignore
     )
     return batches
 
@@ -156,10 +156,6 @@ def _told(progress: Progress) -> Any:
         return nullcontext(progress)
     shown = in_notebook() if progress is None else progress
     return watching(screen_for(sys.stderr, quiet=not shown))
-
-
-def _ignore(_: Event) -> None:
-    """Take an event and do nothing."""
 
 
 def _needed(library: str) -> Any:

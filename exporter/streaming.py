@@ -18,8 +18,8 @@ from exporter.certify import Certificate
 from exporter.client import Client
 from exporter.config import Settings
 from exporter.engine import Engine
-from exporter.events import Committed, Event, Finished
-from exporter.export import ignore, with_extras
+from exporter.events import Committed, Event, Finished, ignore
+from exporter.export import with_extras
 from exporter.work import OffLoop
 
 AHEAD = 100_000
