@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
-from exporter.pages import Page, Zone, absent, at_second
+from exporter.pages import Page, Zone, absent
 from exporter.plan import Span
 
 
@@ -106,33 +106,37 @@ def judge(
     `head` are the records at `span.start` that the segment before has seen; `tries` is how often all pages were asked.
     """
     pages = [*closed, *beside, *snapshots]
-    table = zone.table([page.cells for page in pages])
-    seconds = columns.seconds(table)
     starts = list(accumulate((page.rows for page in pages), initial=0))
+    came = zone.table([*(page.cells for page in pages), *head])
+    table, expected = came.slice(0, starts[-1]), came.slice(starts[-1])
+    seconds = columns.seconds(table)
     ascending = _pages_ascend(seconds, starts)
     own = len(closed) + len(beside)
     sizes = [page.rows for page in pages]
     for index in range(len(closed), own):
-        sizes[index] = _count_below(seconds.slice(starts[index], sizes[index]), span.stop)
+        sizes[index] = pc.less(seconds.slice(starts[index], sizes[index]), span.stop).true_count
     if sum(sizes) < starts[-1]:
         taken = list(zip(starts, sizes, strict=False))
-        table = pa.concat_tables([table.slice(start, size) for start, size in taken])
+        table = pa.concat_tables([table.slice(start, size) for start, size in taken]).combine_chunks()
         seconds = pa.concat_arrays([seconds.slice(start, size) for start, size in taken])
-    chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
-    if chosen is not None:
-        table, seconds = table.take(chosen), seconds.take(chosen)
-    held = table.num_rows
-    below = _count_below(seconds, span.stop)
-    inside = pc.and_(pc.greater_equal(seconds, span.start), pc.less(seconds, span.stop))
-    rows = table if pc.all(inside, min_count=0).as_py() else table.filter(inside)
-    doubtful_seconds = tuple(sorted({seconds[index].as_py() for index in doubtful}))
+    doubtful, repeats = list[int](), 0
+    rows = columns.ordered(table)
+    if columns.may_repeat(rows):
+        chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
+        if chosen is not None:
+            seconds = seconds.take(chosen)
+            rows = columns.ordered(table.take(chosen))
+    held = rows.num_rows
+    before, up_to_start, below = (
+        pc.less(seconds, second).true_count for second in (span.start, span.start + 1, span.stop)
+    )
     return Verdict(
-        table=columns.ordered(rows),
+        table=rows.slice(before, below - before),
         held=held,
         below=below,
         doubt=_doubt(held, sum(sizes[:own]) / tries, below, closed, rank, ascending=ascending)
-        or _missing_head(rows, span.start, head, zone),
-        doubtful=doubtful_seconds,
+        or _missing_head(expected, rows.slice(before, up_to_start - before)),
+        doubtful=tuple(sorted({seconds[index].as_py() for index in doubtful})),
         repeats=repeats,
         ascending=ascending,
         short=len({page.total for page in closed}) == 1 and held < (closed[0].total or 0),
@@ -143,11 +147,6 @@ def _pages_ascend(seconds: pa.Array, starts: Sequence[int]) -> bool:
     """Tell whether seconds go back at most where a page begins."""
     back = pc.indices_nonzero(pc.less(seconds[1:], seconds[:-1])).to_pylist()
     return all(place + 1 in starts for place in back)
-
-
-def _count_below(seconds: pa.Array, stop: int) -> int:
-    count: int = pc.sum(pc.less(seconds, stop), min_count=0).as_py()
-    return count
 
 
 def _doubt(  # noqa: PLR0911 - one return a reason
@@ -169,10 +168,8 @@ def _doubt(  # noqa: PLR0911 - one return a reason
     return None
 
 
-def _missing_head(rows: pa.Table, start: int, head: Sequence[columns.Cells], zone: Zone) -> str | None:
-    if not head:
-        return None
-    missing = absent(zone.table(head), at_second(rows, start))
+def _missing_head(expected: pa.Table, at_start: pa.Table) -> str | None:
+    missing = absent(expected, at_start) if len(expected) else 0
     return f"{missing} records of the segment's first second did not come again" if missing else None
 
 

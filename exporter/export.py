@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import pyarrow as pa
 
 from exporter import columns, shared_pace
@@ -25,7 +24,7 @@ from exporter.orders import wire_time
 from exporter.plan import Span, gaps, pages_of
 from exporter.store import Manifest, Store, space
 from exporter.summary import Summary
-from exporter.work import OffLoop
+from exporter.work import JUDGES, OffLoop, off_loop
 
 
 async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore) -> Summary:
@@ -34,12 +33,12 @@ async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], N
     Raise an ExportError if it can't be done; what is committed stays.
     """
     began = time.monotonic()
-    off_loop: OffLoop = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
-    async with _opened(out, settings, off_loop) as store:
+    store_thread = off_loop(1)
+    async with _opened(out, settings, store_thread) as store:
         if store.finished is not None:
             summary = _summary(out, store.finished, elapsed=time.monotonic() - began)
         else:
-            run = _Run(out, settings, store, off_loop, on_event)
+            run = _Run(out, settings, store, store_thread, on_event)
             summary = await run.run(began)
     on_event(Finished(rows=summary.rows, complete=summary.complete))
     return summary
@@ -60,8 +59,8 @@ def asked(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _opened(out: Path, settings: Settings, off_loop: OffLoop) -> AsyncIterator[Store]:
-    store = await off_loop(
+async def _opened(out: Path, settings: Settings, store_thread: OffLoop) -> AsyncIterator[Store]:
+    store = await store_thread(
         partial(
             Store.open,
             out,
@@ -77,19 +76,19 @@ async def _opened(out: Path, settings: Settings, off_loop: OffLoop) -> AsyncIter
         yield store
     finally:
         with anyio.CancelScope(shield=True):
-            await off_loop(store.close)
+            await store_thread(store.close)
 
 
 class _Run:
     """One run over a store that is not finished."""
 
     def __init__(
-        self, out: Path, settings: Settings, store: Store, off_loop: OffLoop, on_event: Callable[[Event], None]
+        self, out: Path, settings: Settings, store: Store, store_thread: OffLoop, on_event: Callable[[Event], None]
     ) -> None:
         self._out = out
         self._settings = settings
         self._store = store
-        self._off_loop = off_loop
+        self._store_thread = store_thread
         self._on_event = on_event
         self._before = sum(one.rows for one in store.certificates)
         self._rows = self._before
@@ -105,7 +104,7 @@ class _Run:
                 settings,
                 client.ask,
                 commit=self._commit,
-                off_loop=self._off_loop,
+                off_loop=off_loop(JUDGES),
                 emit=self._told,
                 latency=lambda: client.statistics.latency,
                 clock=time.time,
@@ -114,7 +113,7 @@ class _Run:
             whole = store.whole
             if whole is None:
                 whole = await engine.freeze()
-                await self._off_loop(store.freeze, whole)
+                await self._store_thread(store.freeze, whole)
             await self._check_team(engine)
             left = gaps(whole, [one.span for one in store.certificates])
             await engine.cover(whole, left, committed=self._before)
@@ -140,7 +139,7 @@ class _Run:
             "padded": engine.behaviour.padded,
             "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
         }
-        manifest = await self._off_loop(partial(store.finish, facts, missing=sorted(engine.work.missing)))
+        manifest = await self._store_thread(partial(store.finish, facts, missing=sorted(engine.work.missing)))
         fetched = manifest.rows - self._before
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
@@ -159,7 +158,7 @@ class _Run:
         certificate = next((one for one in self._store.certificates if one.rows), None)
         if certificate is None:
             return
-        held = await self._off_loop(self._store.read, certificate.span)
+        held = await self._store_thread(self._store.read, certificate.span)
         if not await engine.is_same_team(certificate, held):
             raise OutputError(
                 f"{self._out} was begun with another team's key: none of its orders of {certificate.span} came again",
@@ -167,7 +166,7 @@ class _Run:
             )
 
     async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
-        await self._off_loop(self._store_segment, certificate, table)
+        await self._store_thread(self._store_segment, certificate, table)
         self._rows += certificate.rows
         span = certificate.span
         self._on_event(Committed(start=span.start, stop=span.stop, rows=certificate.rows, total_rows=self._rows))

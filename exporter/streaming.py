@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 
 import anyio
-import anyio.to_thread
 import pyarrow as pa
 from anyio.streams.memory import MemoryObjectSendStream
 
@@ -20,7 +19,7 @@ from exporter.config import Settings
 from exporter.engine import Engine
 from exporter.events import Committed, Event, Finished, ignore
 from exporter.export import with_extras
-from exporter.work import OffLoop
+from exporter.work import JUDGES, OffLoop, off_loop
 
 AHEAD = 100_000
 """Rows that may wait for rows before them; windows that are further ahead wait themselves."""
@@ -52,15 +51,15 @@ async def stream(
 async def _produce(
     settings: Settings, send: MemoryObjectSendStream[pa.RecordBatch], on_event: Callable[[Event], None]
 ) -> None:
-    off_loop: OffLoop = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
+    judges = off_loop(JUDGES)
     shared = shared_pace.join(settings, on_event=on_event)
     async with send, Client(settings, on_event=on_event, shared=shared) as client:
-        line = _Line(send, on_event, off_loop, strict=settings.strict_values)
+        line = _Line(send, on_event, judges, strict=settings.strict_values)
         engine = Engine(
             settings,
             client.ask,
             commit=line.commit,
-            off_loop=off_loop,
+            off_loop=judges,
             emit=on_event,
             latency=lambda: client.statistics.latency,
             clock=time.time,

@@ -29,7 +29,6 @@ from exporter.store import parts
 from exporter.store.disk import Disk
 from exporter.store.manifest import Manifest, Part, Segment, loads
 from exporter.store.place import Place
-from exporter.store.repeats import repeated
 
 SHOWN = 20
 """Findings that an error names; there may be one for each segment."""
@@ -208,7 +207,7 @@ class _Rows:
             if span is not None and span.start <= second:
                 to = _before(seconds, span.stop)
                 self._rows += to - at
-                self._repeated += repeated(table.slice(at, to - at))
+                self._repeated += columns.repeated(table.slice(at, to - at))
             else:
                 to = len(table) if span is None else _before(seconds, span.start)
                 yield f"{to - at:,} rows from {wire_time(second)} on lie in no certified span"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import anyio
+import anyio.to_thread
 import pyarrow as pa
 
 from exporter.asking import Asker
@@ -15,6 +18,9 @@ from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Repaired
 from exporter.pages import Page, Zone, absent
 from exporter.plan import Span
+
+JUDGES = 2
+"""Threads that type and judge segments: what one does off the interpreter's lock hides that the other waits for it."""
 
 TRIES = 3
 """How often a doubtful answer is asked for again before its span stays out of the result."""
@@ -27,11 +33,16 @@ class Doubt(Exception):  # noqa: N818 - no error yet: another way is tried first
 
 
 class OffLoop(Protocol):
-    """Run a function in the worker thread."""
+    """Run a function in another thread."""
 
     def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
         """Return what `function(*args)` returns."""
         ...
+
+
+def off_loop(threads: int) -> OffLoop:
+    """Return a way to run functions off the event loop, so many at once."""
+    return partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(threads))
 
 
 Commit = Callable[[Certificate, pa.Table], Awaitable[None]]

@@ -7,6 +7,31 @@ alone can't give back stands in `_extra`.
 
 from exporter.columns.cells import Cells, gather
 from exporter.columns.decode import typed
-from exporter.columns.table import Extras, extras, identities, ordered, records, schema, seconds
+from exporter.columns.table import (
+    Extras,
+    extras,
+    identities,
+    identity_keys,
+    may_repeat,
+    ordered,
+    records,
+    repeated,
+    schema,
+    seconds,
+)
 
-__all__ = ["Cells", "Extras", "extras", "gather", "identities", "ordered", "records", "schema", "seconds", "typed"]
+__all__ = [
+    "Cells",
+    "Extras",
+    "extras",
+    "gather",
+    "identities",
+    "identity_keys",
+    "may_repeat",
+    "ordered",
+    "records",
+    "repeated",
+    "schema",
+    "seconds",
+    "typed",
+]

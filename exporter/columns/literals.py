@@ -31,3 +31,8 @@ def integers(values: Iterable[int]) -> pa.Int64Array:
     """Return integers; an array of signed 64 bits is not copied."""
     numbers = values if isinstance(values, array) else array("q", values)
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one chunk; what is one chunk already is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

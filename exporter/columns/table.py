@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.literals import integers, strings
+from exporter.columns.literals import integers, strings, whole
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
@@ -61,37 +62,54 @@ def records(table: pa.Table) -> Iterator[Record]:
 def ordered(table: pa.Table) -> pa.Table:
     """Return the rows in order of (created_at, order_id, the record's canonical JSON), in one chunk."""
     table = table.combine_chunks()
-    if not _ascending(table):
-        table = table.take(pc.sort_indices(table, [(name, "ascending") for name in _ORDER])).combine_chunks()
-    ties = set(pc.indices_nonzero(_tied(table)).to_pylist())  # rows that the columns don't tell from the next
-    if not ties:
+    table = table.take(_order(table))
+    tied = _tied(table)
+    if tied is None:
         return table
-    places = sorted(ties | {place + 1 for place in ties})
-    keys, run = [], 0
-    for place, record in zip(places, records(table.take(integers(places))), strict=True):
-        run += place - 1 not in ties
-        keys.append((run, canonical(record), place))
+    rows, places = table.filter(tied), pc.indices_nonzero(tied).to_pylist()
+    times, names = rows["created_at"].cast(pa.int64()).to_pylist(), rows["order_id"].to_pylist()
+    keys = zip(times, names, map(canonical, records(rows)), places, strict=True)
     order = list(range(len(table)))
-    for place, (_, _, origin) in zip(places, sorted(keys), strict=True):
+    for place, (*_, origin) in zip(places, sorted(keys), strict=True):
         order[place] = origin
-    return table.take(integers(order)).combine_chunks()
+    return table.take(integers(order))
+
+
+def may_repeat(table: pa.Table) -> bool:
+    """Tell whether rows of an ordered table have the same time and order number: others are different orders."""
+    return _tied(table) is not None
 
 
 def identities(table: pa.Table) -> pa.Int64Array:
     """Return a number for each row: the same exactly where what never changes of an order came the same."""
-    encoded = table["order_id"].combine_chunks().dictionary_encode()
-    numbers = encoded.indices.cast(pa.int64())
-    if len(encoded.dictionary) == len(table):
+    numbers, order = pa.arange(0, len(table)), _order(table)
+    tied = _tied(table.select(_ORDER).take(order))
+    if tied is None:
         return numbers
-    counts = pc.value_counts(numbers).field("counts")  # in order of first appearance, as the numbers are
-    shared = pc.greater(counts, _ONE).take(numbers)
-    return pc.replace_with_mask(numbers, shared, pc.bit_wise_not(_closer_identities(table.filter(shared))))
+    places = pc.is_in(numbers, value_set=order.filter(tied).cast(pa.int64()))
+    return pc.replace_with_mask(numbers, places, pc.bit_wise_not(_closer_identities(table.filter(places))))
+
+
+def identity_keys(table: pa.Table) -> list[tuple[Any, ...]]:
+    """Return what never changes of each order, to compare a few rows of several tables."""
+    return list(
+        zip(table["order_id"].to_pylist(), *(column.to_pylist() for column in _identity_columns(table)), strict=True)
+    )
+
+
+def repeated(table: pa.Table) -> int:
+    """Return how many rows of an ordered table have the identity of another row before them."""
+    tied = _tied(table)
+    if tied is None:
+        return 0
+    count: int = tied.true_count - pc.count_distinct(_closer_identities(table.filter(tied))).as_py()
+    return count
 
 
 def seconds(table: pa.Table) -> pa.Int64Array:
     """Return the Unix second in which each order was made."""
-    instants = table["created_at"].combine_chunks().cast(pa.int64()).cast(pa.timestamp("us"))
-    return pc.floor_temporal(instants, unit="second").cast(pa.timestamp("s")).cast(pa.int64())
+    instants = whole(table["created_at"]).view(pa.timestamp("us"))
+    return pc.divide(pc.floor_temporal(instants, unit="second").view(pa.int64()), _MICROSECONDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +124,11 @@ class Extras:
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`; the example is one that no column could hold, if there is any."""
     kept_rows = table.filter(table["_extra"].is_valid())
-    spelled = pc.and_(pc.match_substring_regex(kept_rows["_extra"], _SPELLED), kept_rows["total"].is_valid())
+    if not len(kept_rows):
+        return Extras(values=0, unparsed=0, example=None)
+    spelled = pc.and_(
+        pc.match_substring_regex(whole(kept_rows["_extra"]), _SPELLED), whole(kept_rows["total"]).is_valid()
+    )
     alike = kept_rows.filter(spelled)
     values = pc.sum(pc.count_substring(alike["_extra"][1:], '":"'), min_count=0).as_py()
     closer = pa.concat_tables([kept_rows.filter(pc.invert(spelled)), alike[:1]])
@@ -129,25 +151,25 @@ def extras(table: pa.Table) -> Extras:
     return Extras(values=values, unparsed=unparsed, example=examples.get(True, examples.get(False)))
 
 
-def _tied(table: pa.Table) -> pa.BooleanArray:
-    """Tell of each row but the last whether the next one has the same time and order number."""
-    return pc.and_(*(pc.equal(column[:-1], column[1:]) for column in _order_columns(table)))
+def _order(table: pa.Table) -> pa.UInt64Array:
+    return pc.sort_indices(table, [(name, "ascending") for name in _ORDER])
 
 
-def _ascending(table: pa.Table) -> bool:
-    times, names = _order_columns(table)
-    later = pc.less(times[:-1], times[1:])
-    same = pc.and_(pc.equal(times[:-1], times[1:]), pc.less_equal(names[:-1], names[1:]))
-    return bool(pc.all(pc.or_(later, same)).as_py())
+def _tied(table: pa.Table) -> pa.BooleanArray | None:
+    """Tell which rows of an ordered table have the time and the order number of the row before or after them.
 
-
-def _order_columns(table: pa.Table) -> list[pa.Array]:
-    return [table[name].combine_chunks() for name in _ORDER]
+    None if no row has.
+    """
+    columns = [whole(table[name]) for name in _ORDER]
+    same = pc.and_(*(pc.equal(column[1:], column[:-1]) for column in columns))
+    if not same.true_count:
+        return None
+    return pc.or_(pa.concat_arrays([_FALSE, same]), pa.concat_arrays([same, _FALSE]))
 
 
 def _closer_identities(table: pa.Table) -> pa.Int64Array:
     """Return numbers from 0 on, of rows that share their order number: field by field, until all are told apart."""
-    numbers = table["order_id"].combine_chunks().dictionary_encode().indices.cast(pa.int64())
+    numbers = whole(table["order_id"]).dictionary_encode().indices.cast(pa.int64())
     for column in _identity_columns(table):
         encoded = column.dictionary_encode(null_encoding="encode")
         pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
@@ -160,9 +182,10 @@ def _closer_identities(table: pa.Table) -> pa.Int64Array:
 
 def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
     """Give the columns of an identity but its number, those that tell most orders apart first."""
-    for name in ("created_at", "total", "currency", "type", "product", "description"):
-        yield table[name].combine_chunks()
-    yield _identity_extra(table["_extra"].combine_chunks())
+    yield whole(table["created_at"]).view(pa.int64())
+    for name in ("total", "currency", "type", "product", "description"):
+        yield whole(table[name])
+    yield _identity_extra(whole(table["_extra"]))
 
 
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
@@ -186,6 +209,7 @@ _NO_LANGUAGE = (
 )
 _SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
 """What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
-_ONE = integers([1])[0]
 _ORDER = ("created_at", "order_id")
+_FALSE = integers([0]).cast(pa.bool_())
+_MICROSECONDS = integers([1_000_000])[0]
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row

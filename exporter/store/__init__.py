@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from exporter import columns
 from exporter.certify import Certificate
 from exporter.errors import ConfigError, DiskError, OutputError
 from exporter.orders import wire_time
@@ -21,7 +22,6 @@ from exporter.store.lock import Lock
 from exporter.store.manifest import Manifest, Segment, differences, plain
 from exporter.store.parts import PartWriter
 from exporter.store.place import Place, lacking, standing
-from exporter.store.repeats import repeated
 from exporter.store.space import Space, space
 from exporter.store.spool import Spool, check_version
 from exporter.store.status import Status, status
@@ -100,8 +100,8 @@ class Store:
         if fresh:
             self._disk.unlink(spool_path)
         if not spool_path.exists():
-            columns = b64encode(schema.serialize()).decode()
-            Spool.create(spool_path, self._disk, {"asked": query, "schema": columns})
+            encoded = b64encode(schema.serialize()).decode()
+            Spool.create(spool_path, self._disk, {"asked": query, "schema": encoded})
         self._schema = schema
         self._compression = compression
         self._lock = lock
@@ -175,7 +175,7 @@ class Store:
         if len(table) != certificate.rows:
             raise ValueError(f"{certificate.span}: {len(table)} rows came with a certificate for {certificate.rows}")
         replaces = certificate.span in self._spool
-        self._spool.add(Segment(certificate=certificate, repeated=repeated(table)), table)
+        self._spool.add(Segment(certificate=certificate, repeated=columns.repeated(table)), table)
         if replaces:
             self._feed.restart_for(certificate.span)
         self._feed.advance()

@@ -1,0 +1,132 @@
+"""Read times, money and labels that are spelled as an API may well do, in one call for all rows of many pages.
+
+The call evaluates expressions in Arrow, off the interpreter's lock. Kernels called one by one would each want the lock
+back while the event loop holds it, and wait for it longer than they run.
+
+The classes are those of `pyarrow.acero`, from where it takes them: it imports pandas, too, where that is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow._acero import Declaration, ProjectNodeOptions, TableSourceNodeOptions
+
+from exporter.columns.literals import integers, strings
+from exporter.columns.values import CURRENCIES, EARLIEST, LABELS, MAX_WHOLE_DIGITS, PLAIN_SIGNS, codes
+from exporter.orders import plain_language
+
+Layer = Mapping[str, pc.Expression]
+"""Columns as they follow from those of the layer before, whose other columns stay."""
+
+
+def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Table | None:
+    """Read the columns of texts, in one chunk; None if a time is none, such as 30 February.
+
+    The result has `created_at`, `expired_at` and `total` as times and amounts, and further columns: `read` tells which
+    rows could be read; where it is false, they hold anything. `otherwise` is a total's text where amount and currency
+    don't give it back. `currency` is the sign's place in `SIGNS`, `type_known` and `status_known` the label's place in
+    the `vocabulary`; null where it is none of them.
+    """
+    names = texts.schema.names
+    steps = [Declaration("table_source", TableSourceNodeOptions(texts))]
+    for layer in _layers(time, language):
+        columns = {name: pc.field(name) for name in names} | dict(layer)
+        names = list(columns)
+        steps.append(Declaration("project", ProjectNodeOptions(list(columns.values()), names)))
+    try:
+        return Declaration.from_sequence(steps).to_table(use_threads=False)
+    except pa.ArrowInvalid:
+        return None
+
+
+@cache
+def vocabulary(field: str, language: str) -> pa.Table:
+    """Return what the known labels of `type` or `status` stand for, a row each.
+
+    `text` is the label, `value` and `code` what the columns hold for it, `member` a member of `_extra` where these two
+    don't give it back, else null.
+    """
+    known = codes(field, language)
+    plain = LABELS[field][plain_language(language)]
+    members = strings("" if plain[code] == label else f'"{field}":"{label}"' for label, code in known.items())
+    return pa.table(
+        {
+            "text": strings(known),
+            "value": strings(LABELS[field]["en"][code] for code in known.values()),
+            "code": integers(known.values()).cast(pa.int8()),
+            "member": pc.if_else(pc.equal(members, _EMPTY), _NULL, members),
+        }
+    )
+
+
+@cache
+def _layers(time: pa.DataType, language: str) -> Sequence[Layer]:
+    created_at, expired_at, total = pc.field("created_at"), pc.field("expired_at"), pc.field("total")
+    given, ungrouped, sign, minus = pc.field("given"), pc.field("ungrouped"), pc.field("sign"), pc.field("minus")
+    return (
+        {
+            "created_at": pc.if_else(_is_plain_time(created_at), created_at, _NULL),
+            "expired_at": pc.if_else(_is_plain_time(expired_at), expired_at, _NULL),
+            "given": pc.if_else(pc.match_substring_regex(total, _MONEY), total, _NULL),
+            "priceless": total.is_null(),
+            "endless": expired_at == _EMPTY,
+            "type_known": _place(pc.field("type"), vocabulary("type", language)["text"]),
+            "status_known": _place(pc.field("status"), vocabulary("status", language)["text"]),
+        },
+        {
+            "created_at": created_at.cast(time),
+            "expired_at": expired_at.cast(time),
+            "ungrouped": pc.replace_substring(given, pattern=",", replacement=""),
+            "minus": pc.starts_with(given, pattern="-"),
+            "read": given.is_valid() | pc.field("priceless"),
+        },
+        {
+            "total": pc.utf8_ltrim(ungrouped, characters="-" + "".join(CURRENCIES)).cast(pa.decimal128(18, 4)),
+            "sign": pc.ascii_trim(ungrouped, characters="-.0123456789"),
+            "read": pc.field("read") & _has_year(created_at) & (_has_year(expired_at) | pc.field("endless")),
+        },
+        {
+            "total": pc.if_else(minus, pc.negate(total), total),
+            "currency": _place(sign, SIGNS),
+            "otherwise": pc.if_else(
+                # no column knows a negative zero
+                (given == ungrouped) & pc.is_in(sign, value_set=_PLAIN_SIGNS) & ~(minus & (total == _ZERO)),
+                _NULL,
+                given,
+            ),
+        },
+    )
+
+
+def _place(text: pc.Expression, texts: pa.StringArray) -> pc.Expression:
+    return pc.index_in(text, value_set=texts)
+
+
+def _is_plain_time(text: pc.Expression) -> pc.Expression:
+    """Tell of texts that Arrow takes for a time whether they are spelled `YYYY-MM-DDTHH:MM:SS+08:00`."""
+    # Of the 25 bytes that end so, only the separator of date and time is left open.
+    is_ours = (pc.binary_length(text) == _TIME_LENGTH) & pc.ends_with(text, pattern="+08:00")
+    return is_ours & pc.match_substring(text, pattern="T")
+
+
+def _has_year(time: pc.Expression) -> pc.Expression:
+    """Tell whether there is a time, of a year that Python knows: Arrow has a year 0."""
+    return pc.coalesce(time.cast(pa.int64()) >= _EARLIEST, _FALSE)
+
+
+_MONEY = (
+    rf"^-?[{''.join(CURRENCIES)}]?"
+    rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
+)
+SIGNS = strings(CURRENCIES)
+_PLAIN_SIGNS = strings([*PLAIN_SIGNS.values(), ""])
+_EMPTY = strings([""])[0]
+_NULL = pa.nulls(1, pa.string())[0]
+_FALSE = integers([0]).cast(pa.bool_())[0]
+_ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]
+_TIME_LENGTH = integers([len("2026-02-12T11:34:55+08:00")]).cast(pa.int32())[0]
+_EARLIEST = integers([EARLIEST])[0]
