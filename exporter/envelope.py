@@ -80,7 +80,7 @@ def _page(envelope: Any) -> dict[str, Any] | None:
     records = data.get("list", ...)
     if records is None:
         data["list"] = []
-    elif type(records) is not list or not all(type(record) is dict for record in records):
+    elif type(records) is not list or not set(map(type, records)) <= {dict}:
         return None
     return data
 

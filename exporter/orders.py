@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -176,6 +177,7 @@ class Answer:
     latency: float = 0.0
 
 
+@lru_cache(maxsize=1024)  # the pages of a segment are asked for with the same two
 def wire_time(second: int) -> str:
     """Return a Unix second as the API writes it: ISO 8601 with `+08:00`."""
     return dt.datetime.fromtimestamp(second, API_ZONE).isoformat(timespec="seconds")

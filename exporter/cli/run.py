@@ -48,11 +48,17 @@ def run(out: str, /, **given: Any) -> int:
     return 0
 
 
+SWITCH_INTERVAL = 5e-5
+"""Seconds that another thread waits for the event loop to give up the interpreter's lock. With Python's own 5 ms,
+segments are not judged while pages are read, but after them."""
+
+
 def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
     """Export with the progress and the report that the options of the output ask for; raise `Failed` if it fails."""
     as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
     from exporter.export import export
 
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
         try:
             summary = until_stopped(export(out, made, on_event=progress))
