@@ -29,6 +29,8 @@ class Behaviour:
     totals: Literal["exact", "capped", "ignored"] = "exact"
     cap: int | None = None
     """The number at which the server's totals stop."""
+    largest: int = 0
+    """The largest total that came: totals don't stop below it."""
     longest: int | None = None
     """The longest range, in seconds, that the server accepts."""
 
@@ -45,6 +47,7 @@ class Behaviour:
         """Take from an answer what it says of pages and totals."""
         rows, total = len(answer.records), answer.total
         self.fullest = max(self.fullest, rows)
+        self.largest = max(self.largest, total or 0)
         if total is None or total < rows:
             self.totals = "ignored"
         elif answer.question.page == 1 and answer.question.page_size > 1 and 0 < rows < total:
@@ -53,6 +56,10 @@ class Behaviour:
     def total(self, answer: Answer) -> int | None:
         """Return the answer's total where totals can be used."""
         return None if self.totals == "ignored" else answer.total
+
+    def may_be_cap(self, total: int) -> bool:
+        """Tell whether totals may stop at this one: no other has been larger."""
+        return total >= self.largest
 
     def doubt_depth(self) -> None:
         """Ask less deep from now on: the server does not give its deep pages, or not rightly."""

@@ -6,7 +6,7 @@ What a segment's pages can't prove is asked again: a doubtful second alone, else
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -109,6 +109,9 @@ class Fill:
         """Judge a span; ask a doubtful second alone where that may settle it."""
         look = partial(judge, span, self._work.zone, closed=closed, beside=beside, rank=rank, head=head)
         verdict = await self._work.off_loop(look)
+        total = closed[0].total if len(closed) > 1 else None
+        if total is not None and self._work.behaviour.may_be_cap(total):
+            verdict = replace(verdict, doubt=verdict.doubt or f"totals may stop at {total}: none was larger")
         if not verdict.short or not 0 < len(verdict.doubtful) <= DOUBTFUL_AT_MOST:
             return Filled(closed=closed, beside=beside, verdict=verdict)
         behaviour = self._work.behaviour

@@ -32,12 +32,22 @@ class Seek:
     def __init__(self, work: Work, commit: Commit | None = None) -> None:
         self._work = work
         self._commit = commit or work.commit
+        self._first: Page | None = None
 
-    async def run(self, span: Span, *, head: Sequence[columns.Cells] = (), reason: str | None = None) -> int:
+    async def run(
+        self,
+        span: Span,
+        *,
+        head: Sequence[columns.Cells] = (),
+        first: Page | None = None,
+        reason: str | None = None,
+    ) -> int:
         """Commit all that can be certified of a span; the rest goes to `work.missing`. Return the rows committed.
 
-        `head` are records of the span's first second that must come again; `reason` tells why a repair was needed.
+        `head` are records of the span's first second that must come again; `first` is its first page, if that has come;
+        `reason` tells why a repair was needed.
         """
+        self._first = first
         at, rows, seam = span.start, 0, Seam(head=tuple(head))
         while at < span.stop:
             pieces, assembly, doubt = await self._group(at, span.stop, seam)
@@ -104,7 +114,9 @@ class Seek:
         asker = self._work.asker
         pad = self._work.behaviour.pad_start if overlaps else OUTER
         for _ in range(TRIES):
-            page = await asker.page(at - pad, stop)
+            first, self._first = self._first, None
+            fits = first is not None and (first.question.first, first.question.last) == (at - pad, stop)
+            page = first if first and fits else await asker.page(at - pad, stop)
             if page.last is not None and page.last > at:
                 return page, min(page.last, stop)
             if await self._work.is_whole(page):

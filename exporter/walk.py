@@ -55,12 +55,18 @@ class Walk:
             while self._at < self._window.stop:
                 in_reach = behaviour.segment_pages * behaviour.page_size
                 if self._left is None or behaviour.only_seeks() or (behaviour.cap or inf) <= self._left <= in_reach:
-                    await self._seek.run(Span(self._at, self._window.stop), head=self._head)
+                    await self._seek.run(Span(self._at, self._window.stop), head=self._head, first=self._first)
                     break
-                if self._left <= in_reach:
-                    await self._last(tasks, self._left)
+                page, segment = self._first, None
+                if self._left > in_reach:
+                    segment = await self._hop(tasks)
+                elif page is None or page.question.last != self._window.stop:
+                    await self._ask_first(tasks)
+                elif page.rows < self._left and behaviour.may_be_cap(self._left):
+                    segment = await self._leave_cap(page)
+                else:
+                    await self._last(page, self._left)
                     break
-                segment = await self._hop(tasks)
                 if segment is not None:
                     await self._room.acquire()
                     if behaviour.only_seeks():
@@ -140,13 +146,39 @@ class Walk:
                 self._room.release()
             self._more_room = 0
 
-    async def _last(self, tasks: TaskGroup, left: int) -> None:
-        """Certify what is left of the window, then ask its tail."""
-        span, pad, head = Span(self._at, self._window.stop), self._pad_start, self._head
-        page = self._first
-        if page is None or page.question.last != span.stop:
-            page = await self._work.asker.page(span.start - pad, span.stop)
+    async def _ask_first(self, tasks: TaskGroup) -> None:
+        """Ask for page 1 of what is left."""
+        page = await self._work.asker.page(self._at - self._pad_start, self._window.stop)
         self._check_promise(tasks, page.total)
+        self._left, self._first = page.total, page
+
+    async def _leave_cap(self, page: Page) -> Segment | None:
+        """Take a first page as a segment of its own, if what comes after it has the smaller total that it must have.
+
+        A total that totals may stop at would not tell of an order that goes between two pages.
+        """
+        at, stop, end = self._at, self._window.stop, page.last or 0
+        if page.total and page.before_last and at < end <= stop and not self._work.behaviour.padded:
+            rest = await self._work.asker.page(end, stop)
+            if rest.total == page.total - page.before_last:
+                alone = Segment(
+                    span=Span(at, end),
+                    pad_start=self._pad_start,
+                    hop=page,
+                    pages=1,
+                    rank=page.before_last,
+                    head=self._head,
+                )
+                self._move(end, head=(page.head,))
+                self._left, self._first = rest.total, rest
+                return alone
+        await self._seek.run(Span(at, stop), head=self._head, first=page)
+        self._move(stop)
+        return None
+
+    async def _last(self, page: Page, left: int) -> None:
+        """Certify what is left of the window, of which `page` is the first page, then ask its tail."""
+        span, pad, head = Span(self._at, self._window.stop), self._pad_start, self._head
         rows = max(left, page.total or 0)
         rest = await self._fill.pages(span.start - pad, span.stop, range(2, pages_of(rows, max(1, page.rows)) + 1))
         filled = None if rest is None else await self._fill.judge(span, [page, *rest], [], rank=None, head=head)

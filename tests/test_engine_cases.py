@@ -200,12 +200,11 @@ def test_what_an_earlier_run_certified_by_its_order_is_asked_again_once_order_pr
     run = run_on(server, final_check=False)
     assert drive(run)
     assert run.engine
-    ways = ("pages", "halves")
-    for way, (span, (certificate, table)) in zip(ways, sorted(run.held.items()), strict=True):
-        run.held[span] = replace(certificate, way=way), table
+    for span, (certificate, table) in run.held.items():
+        run.held[span] = replace(certificate, way="pages" if span == min(run.held) else "halves"), table
     lost = min(run.held)
     certificate, table = run.held[lost]
-    run.held[lost] = replace(certificate, rows=2), table.slice(1)
+    run.held[lost] = replace(certificate, rows=certificate.rows - 1), table.slice(1)
     run.engine = run.make_engine()
     run_virtual(run.check(Span(START, START + 20)))
     assert len(run.records()) == 6
