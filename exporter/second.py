@@ -70,10 +70,13 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
         count = pages[0].total
         if count is None:
             raise Doubt("the answers have no total")
-        pages += [await _page(work, second, number) for number in range(2, count // max(1, pages[0].rows) + 2)]
-        if len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
+        # Where totals may stop at this one, there is more unless a page beyond it is empty.
+        enough = count // max(1, pages[0].rows) + 1 + work.behaviour.may_be_cap(count)
+        pages += [await _page(work, second, number) for number in range(2, enough + 1)]
+        while len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
             pages.pop()  # past the end the last page came again
-        elif pages[-1].rows >= work.behaviour.fullest:
+        goes_on = len(pages) == enough and pages[-1].rows >= work.behaviour.fullest
+        if goes_on or sum(page.rows for page in pages) > count:
             raise Doubt(f"more than the total of {count} orders came")
         if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
             work.behaviour.ascending = False
