@@ -129,8 +129,7 @@ class Engine:
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
             self.behaviour.ascending = False  # an earlier run may have found it out
-        if not self.behaviour.ascending:
-            await check.renew_ordered()
+        await check.renew()
         if not self._settings.final_check:
             return False
         agrees = await check.run()

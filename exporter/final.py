@@ -56,15 +56,20 @@ class FinalCheck:
             await self._mend(self._read)
         return await self.agrees()
 
-    async def renew_ordered(self) -> None:
-        """Ask again for what was certified by the order of its records, before that proved to be no order."""
+    async def renew(self) -> None:
+        """Ask again for what was certified by the order of its records, or by totals, before these proved useless."""
+        behaviour = self._work.behaviour
         for certificate in self._certificates():
-            if certificate.way == "halves":
+            if not behaviour.ascending and certificate.way != "halves":
+                reason = "the server's records have no order"
+            elif behaviour.totals == "ignored" and certificate.way == "pages":
+                reason = "the server's totals are of no use"
+            else:
                 continue
             if self._read is None:
-                raise CertificateError(f"the orders of {certificate.span} did not come in order of time, as asked")
+                raise CertificateError(f"what {certificate.span} was certified by no longer holds: {reason}")
             nothing = self._work.zone.table([])
-            await self._replace(certificate, await self._ask_again(certificate.span, nothing), "records out of order")
+            await self._replace(certificate, await self._ask_again(certificate.span, nothing), reason)
 
     async def failure(self) -> CertificateError:
         """Return the error that tells where rows and totals differ."""
