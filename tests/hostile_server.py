@@ -86,7 +86,11 @@ class HostileServer:
     latency: float = 0.0
     requests: int = 0
     populations: list[int] = field(default_factory=list)
-    """How many orders there were at each request."""
+    """How many orders there were at each request, as far as its totals go."""
+    came: list[int] = field(default_factory=list)
+    """The numbers of the requests before which an order was added."""
+    went: list[int] = field(default_factory=list)
+    """The numbers of the requests before which an order vanished."""
     most_shown: Counter[tuple[str, int]] = field(default_factory=Counter)
     """How often one single answer showed an identity."""
 
@@ -109,8 +113,8 @@ class HostileServer:
     def answer(self, question: Question) -> Answer:
         self._drift()
         self.requests += 1
-        self.populations.append(len(self.orders))
         habits = self.habits
+        self.populations.append(min(len(self.orders), habits.cap or len(self.orders)))
         first, last = question.first - START, question.last - START
         if habits.longest and last - first > habits.longest:
             raise RejectedError("the range is too long", code=400, text="range")
@@ -194,7 +198,9 @@ class HostileServer:
             case 0:
                 moment = self.random.randrange(self.seconds * 1000)
                 self.orders.append(Order(moment=moment, name=f"late{self._drifts_left}"))
+                self.came.append(self.requests + 1)
             case 1 if self.orders:
                 self.orders.remove(self.random.choice(self.orders))
+                self.went.append(self.requests + 1)
             case 2 if self.orders:
                 self.random.choice(self.orders).status = self.random.choice(["Finished", "Refunded"])

@@ -126,10 +126,60 @@ def test_a_full_page_is_no_snapshot_if_an_order_goes_before_the_next_page_is_ask
     drive(run_on(server, final_check=False))
 
 
-def test_a_total_at_its_cap_does_not_hide_an_order_that_goes_between_two_pages() -> None:
-    server = scripted(made_at(*range(8)), Habits(cap=2 * PAGE), seconds=10)
-    server.prepare(lambda question: question.page == 2, lambda: server.orders.remove(server.orders[0]))
+@pytest.mark.parametrize("cap", [2 * PAGE, 2 * PAGE + 1])
+@pytest.mark.parametrize("before", [2, 3])
+def test_a_total_at_its_cap_does_not_hide_an_order_that_goes_between_two_pages(cap: int, before: int) -> None:
+    server = scripted(made_at(*range(8)), Habits(cap=cap), seconds=10)
+    server.prepare(lambda _: server.requests == before - 1, lambda: server.orders.remove(server.orders[0]))
     assert drive(run_on(server, final_check=False))
+
+
+def test_a_range_of_one_segment_is_asked_for_no_more_often_to_see_that_totals_go_on() -> None:
+    server = scripted(made_at(*range(3 * PAGE - 1)), Habits(), seconds=20)
+    assert drive(run_on(server))
+    assert server.requests == 3 + len(["tail", "final check"])
+
+
+def test_a_short_page_does_not_make_a_capped_total_right() -> None:
+    server = scripted(made_at(*[5] * 12), Habits(cap=2 * PAGE + 1), seconds=8)
+
+    def cut() -> None:
+        server.habits = replace(server.habits, short_pages=1.0)
+
+    server.prepare(lambda question: question.page == 3, cut)
+    drive(run_on(server, segment_pages=1, final_check=False))
+
+
+def test_a_try_that_shows_too_few_does_not_make_up_for_one_that_shows_too_many() -> None:
+    orders = made_at(*[5] * 8)
+    orders[6].name = orders[5].name
+    server = scripted(orders, Habits(cap=7), seconds=8)
+
+    def cut_once() -> None:
+        calm, server.habits = server.habits, replace(server.habits, short_pages=1.0)
+        server.prepare(lambda _: True, lambda: setattr(server, "habits", calm))
+
+    server.prepare(lambda question: question.page == 2 and server.requests > 4, cut_once)
+    drive(run_on(server, segment_pages=1, final_check=False))
+
+
+def test_what_a_lying_total_vouched_for_is_asked_again() -> None:
+    habits = Habits(sort="descending", totals="short", cap=PAGE + 1)
+    server = scripted(made_at(*range(10), 11, 11, 11), habits, seconds=12)
+    drive(run_on(server, final_check=False))
+
+
+def test_orders_that_the_first_page_showed_are_missed_if_the_next_answer_is_for_another_range() -> None:
+    orders = [Order(moment=100 * tenth, name=f"o{tenth}") for tenth in range(1, 5)]
+    others = [Order(moment=1000, name=f"x{number}") for number in range(4)]
+    server = scripted(orders, Habits(sort="descending", fractions=True), seconds=1)
+
+    def stray_once() -> None:
+        server.orders = others
+        server.prepare(lambda _: True, lambda: setattr(server, "orders", orders))
+
+    server.prepare(lambda _: server.requests == 1, stray_once)
+    drive(run_on(server, segment_pages=1, final_check=False))
 
 
 def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_servers_total() -> None:
