@@ -92,8 +92,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
             shown = table if piece.rows is None else piece.rows
             missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))
             gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
-        if None not in {seam.left, page.total} and page.total != (seam.left or 0) + before:
-            jumps.append(replace(seam.piece, short=True))
+        if seam.left is not None and page.total != seam.left + before:
+            jumps.append(replace(seam.piece, short=page.total is not None))
         if piece.rows is not None:
             tables.append(piece.rows)
             seam = NO_SEAM

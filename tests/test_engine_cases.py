@@ -118,6 +118,12 @@ def test_without_totals_an_order_out_of_place_is_found_by_the_last_page_of_its_s
     assert drive(run_on(server))
 
 
+def test_totals_that_prove_useless_after_a_page_leave_that_page_to_be_counted() -> None:
+    orders = [Order(moment=1000 * second, name=name) for name, second in zip("abcde", (1, 2, 10, 9, 0), strict=True)]
+    server = ByName(orders=orders, habits=Habits(totals="short"), random=Random(0), seconds=12)
+    assert drive(run_on(server, final_check=False))
+
+
 @pytest.mark.parametrize("past_end", ["empty", "refuse"])
 def test_a_full_page_is_no_snapshot_if_an_order_goes_before_the_next_page_is_asked(past_end: str) -> None:
     habits = Habits(totals="short", past_end=past_end)  # type: ignore[arg-type]
