@@ -85,8 +85,8 @@ class HostileServer:
     """How long the model's world is."""
     latency: float = 0.0
     requests: int = 0
-    populations: list[int] = field(default_factory=list)
-    """How many orders there were at each request, as far as its totals go."""
+    populations: list[set[int | None]] = field(default_factory=list)
+    """How many orders there were at each request, and how many its total tells."""
     came: list[int] = field(default_factory=list)
     """The numbers of the requests before which an order was added."""
     went: list[int] = field(default_factory=list)
@@ -114,7 +114,7 @@ class HostileServer:
         self._drift()
         self.requests += 1
         habits = self.habits
-        self.populations.append(min(len(self.orders), habits.cap or len(self.orders)))
+        self.populations.append({len(self.orders), self._total(len(self.orders))})
         first, last = question.first - START, question.last - START
         if habits.longest and last - first > habits.longest:
             raise RejectedError("the range is too long", code=400, text="range")
@@ -130,7 +130,7 @@ class HostileServer:
         return Answer(
             question=question,
             records=[order.shown() for order in shown],
-            total=self._total(len(found), len(shown)),
+            total=self._total(len(found)),
             number=self.requests,
             date=START + self.seconds + 60,
             received=float(self.requests),
@@ -178,7 +178,7 @@ class HostileServer:
                 page = max(1, -(-len(found) // size))
         return found[(page - 1) * size : page * size]
 
-    def _total(self, total: int, rows: int) -> int | None:
+    def _total(self, total: int) -> int | None:
         if self.habits.cap:
             total = min(total, self.habits.cap)
         match self.habits.totals:
