@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.virtual_time import Stuck, run
+from tests.virtual_time import SteppedLoop, Stuck, run
 
 
 async def test_plain_async_tests_keep_a_real_clock() -> None:
@@ -50,3 +50,25 @@ def test_waiting_for_nothing_is_told() -> None:
 
     with pytest.raises(Stuck, match="no timer is set"):
         run(forever())
+
+
+def test_a_stepped_loop_runs_what_can_run_and_waits_to_be_told() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.append("at once")
+        await asyncio.sleep(60)
+        done.append("a minute later")
+
+    loop = SteppedLoop()
+    try:
+        task = loop.create_task(work())
+        assert loop.run_until_idle() == 60
+        assert done == ["at once"]
+        loop.jump(60)
+        assert loop.run_until_idle() is None
+        assert task.done()
+        assert done == ["at once", "a minute later"]
+    finally:
+        loop.close()

@@ -37,6 +37,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let the clock run on by so many seconds, as a busy loop would."""
         self._now += seconds
 
+    def idle(self, seconds: float | None) -> None:
+        """Jump to the next timer, so many seconds away; None: no timer is set."""
+        if seconds is None:
+            raise Stuck("every task waits, and no timer is set")
+        self.jump(seconds)
+
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
         self.jobs += 1
@@ -54,6 +60,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.jobs -= 1
 
 
+class SteppedLoop(VirtualTimeLoop):
+    """A loop that stops where the other jumps: whoever steps it decides what comes next."""
+
+    def idle(self, seconds: float | None) -> None:
+        self._timer = seconds
+        self.stop()
+
+    def run_until_idle(self) -> float | None:
+        """Run whatever can run now; return the seconds to the next timer, None if no timer is set."""
+        self.run_forever()
+        return self._timer
+
+
 class _JumpingSelector(selectors.BaseSelector):
     """A selector that moves the loop's clock where another would sleep."""
 
@@ -69,9 +88,7 @@ class _JumpingSelector(selectors.BaseSelector):
             if not (events := self._real.select(REAL_PATIENCE)):
                 raise Stuck(f"a job in a thread has not ended in {REAL_PATIENCE:g} s")
             return events
-        if timeout is None:
-            raise Stuck("every task waits, and no timer is set")
-        self._loop.jump(timeout)
+        self._loop.idle(timeout)
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
