@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from exporter.errors import RejectedError
 from exporter.orders import Answer, Question, wire_time
@@ -45,6 +45,13 @@ class Order:
             "expired_at": "",
             "expired_seconds": 0,
         }
+
+
+class Change(NamedTuple):
+    """An order came or went `after` so many requests; `second` is the one in which it was made, from START on."""
+
+    after: int
+    second: int
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -87,10 +94,10 @@ class HostileServer:
     requests: int = 0
     populations: list[set[int | None]] = field(default_factory=list)
     """How many orders there were at each request, and how many its total tells."""
-    came: list[int] = field(default_factory=list)
-    """The numbers of the requests before which an order was added."""
-    went: list[int] = field(default_factory=list)
-    """The numbers of the requests before which an order vanished."""
+    came: list[Change] = field(default_factory=list)
+    """The late orders."""
+    went: list[Change] = field(default_factory=list)
+    """The orders that were deleted."""
     most_shown: Counter[tuple[str, int]] = field(default_factory=Counter)
     """How often one single answer showed an identity."""
 
@@ -103,7 +110,18 @@ class HostileServer:
 
     def survivors(self) -> Counter[tuple[str, int]]:
         """Identities of the orders that were there from the first request until now."""
-        return Counter(order.identity for order in self.orders if order in self._from_the_start)
+        return Counter(order.identity for order in self._inside() if order in self._from_the_start)
+
+    def insert(self, order: Order) -> None:
+        self.orders.append(order)
+        self.came.append(Change(self.requests, order.moment // 1000))
+
+    def delete(self, order: Order) -> None:
+        self.orders.remove(order)
+        self.went.append(Change(self.requests, order.moment // 1000))
+
+    def _inside(self) -> list[Order]:
+        return [order for order in self.orders if 0 <= order.moment < 1000 * self.seconds]
 
     async def ask(self, question: Question, *, urgent: bool = False) -> Answer:
         """Answer after a while, so that answers overtake each other."""
@@ -113,8 +131,9 @@ class HostileServer:
     def answer(self, question: Question) -> Answer:
         self._drift()
         self.requests += 1
+        population = len(self._inside())
+        self.populations.append({population, self._total(population)})
         habits = self.habits
-        self.populations.append({len(self.orders), self._total(len(self.orders))})
         first, last = question.first - START, question.last - START
         if habits.longest and last - first > habits.longest:
             raise RejectedError("the range is too long", code=400, text="range")
@@ -139,7 +158,10 @@ class HostileServer:
     def _select(self, low: int, high: int, question: Question) -> list[Order]:
         """Return the orders of a range of milliseconds, in the order in which this request shows them."""
         habits = self.habits
-        moments = (lambda order: order.moment) if habits.fractions else (lambda order: order.moment // 1000 * 1000)
+
+        def moments(order: Order) -> int:
+            return order.moment if habits.fractions else order.moment // 1000 * 1000
+
         found = [
             order
             for order in self.orders
@@ -197,10 +219,8 @@ class HostileServer:
         match self.random.randrange(3):
             case 0:
                 moment = self.random.randrange(self.seconds * 1000)
-                self.orders.append(Order(moment=moment, name=f"late{self._drifts_left}"))
-                self.came.append(self.requests + 1)
+                self.insert(Order(moment=moment, name=f"late{self._drifts_left}"))
             case 1 if self.orders:
-                self.orders.remove(self.random.choice(self.orders))
-                self.went.append(self.requests + 1)
+                self.delete(self.random.choice(self.orders))
             case 2 if self.orders:
                 self.random.choice(self.orders).status = self.random.choice(["Finished", "Refunded"])

@@ -19,7 +19,7 @@ from exporter.simulator.server import serving
 from exporter.simulator.world import World
 from tests.exporting import settings_for
 from tests.hostile_server import START, Habits, HostileServer, Order
-from tests.test_model import Run, drive
+from tests.model_run import Run, drive, identities
 from tests.virtual_time import run as run_virtual
 
 PAGE = 3
@@ -194,6 +194,19 @@ def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_serv
     run = run_on(server)
     assert drive(run)
     assert len(run.records()) == 1
+
+
+def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_tells() -> None:
+    server = scripted(made_at(*range(9)), Habits(), seconds=10)
+
+    def swap() -> None:
+        server.delete(server.orders[0])
+        server.insert(Order(moment=8000, name="late"))
+
+    server.prepare(lambda question: question.page == 2, swap)
+    run = run_on(server)
+    assert drive(run)
+    assert server.survivors() - identities(run.records()) == {("o3", 3): 1}
 
 
 @pytest.mark.parametrize("stop_after", range(1, 16))

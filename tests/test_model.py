@@ -3,196 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import columns
-from exporter.certify import Certificate
-from exporter.config import Settings
-from exporter.engine import Engine
-from exporter.errors import CertificateError, RejectedError
-from exporter.orders import Answer, Question, Record, second_of
-from exporter.plan import Span, gaps
-from tests.hostile_server import START, Habits, HostileServer, Order
-from tests.virtual_time import VirtualTimeLoop
+from exporter.errors import CertificateError
+from tests.hostile_server import Habits, HostileServer, Order
+from tests.model_run import Run, a_run, drive, identities, is_crowded
 from tests.virtual_time import run as run_virtual
-
-
-class Stopped(Exception):  # noqa: N818 - no error: the export was killed
-    """An export ends in the middle."""
-
-
-@dataclass
-class Run:
-    """One export of everything a server has, stopped once after so many requests if `stop_after` says so."""
-
-    server: HostileServer
-    page_size: int
-    segment_pages: int
-    windows: int | None = None
-    final_check: bool = True
-    stop_after: int | None = None
-    held: dict[Span, tuple[Certificate, pa.Table]] = field(default_factory=dict)
-    checked: bool = False
-    requests_before_check: int = 0
-    engine: Engine | None = None
-
-    async def export(self) -> None:
-        try:
-            await self._go_on()
-        except Stopped:
-            await self._go_on()
-
-    async def _go_on(self) -> None:
-        self.engine = self.make_engine()
-        whole = await self.engine.freeze()
-        self.requests_before_check = self.server.requests
-        committed = sum(certificate.rows for certificate, _ in self.held.values())
-        await self.engine.cover(whole, gaps(whole, self.held), committed=committed)
-        if failure := self.engine.uncertified():
-            raise failure
-        assert not gaps(whole, self.held)
-        self.requests_before_check = self.server.requests
-        self.checked = await self.check(whole)
-
-    async def check(self, whole: Span) -> bool:
-        assert self.engine
-        return await self.engine.check(
-            whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
-        )
-
-    def make_engine(self) -> Engine:
-        async def inline(function: Any, /, *args: Any) -> Any:
-            return function(*args)
-
-        chosen = Settings(
-            api_key="key",
-            start=START,
-            end=START + self.server.seconds - 1,
-            start_asked="",
-            end_asked="",
-            page_size=self.page_size,
-            segment_pages=self.segment_pages,
-            windows=self.windows,
-            final_check=self.final_check,
-        )
-        return Engine(
-            chosen,
-            self._ask,
-            commit=self._commit,
-            off_loop=inline,
-            emit=lambda _: None,
-            latency=lambda: 0.0,
-            clock=lambda: float(START + self.server.seconds + 60),
-        )
-
-    async def _ask(self, question: Question, *, urgent: bool = False) -> Answer:
-        if self.stop_after is not None and self.server.requests >= self.stop_after:
-            self.stop_after = None
-            raise Stopped
-        return await self.server.ask(question, urgent=urgent)
-
-    async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
-        span = certificate.span
-        others = [other for other in self.held if other != span]
-        assert not [other for other in others if other.start < span.stop and span.start < other.stop]
-        assert table.num_rows == certificate.rows
-        self.held[span] = certificate, table
-
-    def records(self) -> list[Record]:
-        return [record for span in sorted(self.held) for record in columns.records(self.held[span][1])]
-
-
-def identities(records: list[Record]) -> Counter[tuple[str, int]]:
-    return Counter((record["order_id"], second_of(record) - START) for record in records)
-
-
-def is_balanced(run: Run, second: int) -> bool:
-    """Tell whether orders came and others went while the pages of a segment were asked: no count can tell that."""
-    certificate = next(one for span, (one, _) in run.held.items() if START + second in span)
-    meanwhile = range(int(certificate.fetched_from) + 1, int(certificate.fetched_to) + 1)
-    drifts = (run.server.came, run.server.went)
-    return certificate.way == "pages" and all(any(number in meanwhile for number in drift) for drift in drifts)
-
-
-def assert_promise(run: Run) -> None:
-    """An order that was there all the time is held exactly once, one that never was never, the others as shown."""
-    held, server = identities(run.records()), run.server
-    stable, shown = server.survivors(), server.most_shown
-    missing = [(name, second) for name, second in stable - held if not is_balanced(run, second)]
-    assert not missing, f"missing: {missing}"
-    assert not held - shown, f"held more often than one answer showed it: {held - shown}"
-    for identity, count in held.items():
-        assert count <= shown[identity]
-    if run.checked:
-        assert any(held.total() in counts for counts in server.populations[run.requests_before_check :])
-    times = [second_of(record) for record in run.records()]
-    assert times == sorted(times)
-
-
-def drive(run: Run) -> bool:
-    """Run the export on virtual time; return whether it ended in exit 0."""
-    loop = VirtualTimeLoop()
-    try:
-        loop.run_until_complete(run.export())
-    except (CertificateError, RejectedError):
-        return False
-    finally:
-        loop.close()
-    assert_promise(run)
-    return True
-
-
-def is_crowded(run: Run) -> bool:
-    """Tell whether more orders lie in one second than a page, and in those beside it, can show.
-
-    What neither pages nor facets tell apart then is beyond what any question can prove.
-    """
-    habits = run.server.habits
-    padded = habits.open_start or habits.fractions or habits.sort != "obeyed"
-    beside = (-1, 0, 1) if padded else (0,)
-    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
-    return any(count >= min(run.page_size, habits.largest_page) for count in shown.values())
-
-
-def a_run(
-    habits: Habits,
-    *,
-    seed: int,
-    orders: int,
-    seconds: int,
-    crowd: int,
-    page_size: int,
-    segment_pages: int,
-    windows: int | None,
-    latency: float,
-    final_check: bool,
-    stop_after: int | None = None,
-) -> Run:
-    """Make a world of so many orders, up to `crowd` in a second (or more, by chance), and an export of it."""
-    random = Random(seed)
-    made: list[Order] = []
-    while len(made) < orders:
-        second = random.randrange(seconds)
-        for _ in range(random.randint(1, crowd)):
-            fraction = random.randrange(1000) if habits.fractions else 0
-            name = f"o{len(made)}" if random.random() < 0.9 or not made else made[-1].name
-            made.append(Order(moment=second * 1000 + fraction, name=name))
-    server = HostileServer(orders=made, habits=habits, random=random, seconds=seconds, latency=latency)
-    return Run(
-        server,
-        page_size=page_size,
-        segment_pages=segment_pages,
-        windows=windows,
-        final_check=final_check,
-        stop_after=stop_after,
-    )
 
 
 def runs(habits: st.SearchStrategy[Habits]) -> st.SearchStrategy[Run]:
@@ -237,7 +57,7 @@ any_habits = st.builds(
 """All at once; but a page that is cut short and has no total, or one as short, can't be told from a whole one."""
 
 
-EXAMPLES = settings(max_examples=max(500, settings.default.max_examples))
+EXAMPLES = settings(max_examples=max(500, settings().max_examples))
 """Thousands in each run of the suite, within a minute; `make test-deep` takes many more."""
 
 

@@ -17,7 +17,8 @@ from exporter.errors import ApiError, CertificateError, RejectedError
 from exporter.orders import MAX_PAGE_SIZE, Filters, Question, second_of
 from tests.fake_transport import FakeTransport, envelope
 from tests.hostile_server import Habits, HostileServer
-from tests.test_model import Run, a_run, assert_promise, drifting, ties
+from tests.model_run import Run, a_run, assert_promise
+from tests.test_model import drifting, ties
 from tests.virtual_time import run as run_virtual
 
 FAULTS = ("500", "html", "cut", "timeout", "160004", "429", "null", "503 in an envelope")
