@@ -21,8 +21,8 @@ demo: $(READY)  ## export from the simulator, with the live bar, and show the re
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest
 
-test-deep: $(READY)  ## the model test with many more examples
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/test_model.py
+test-deep: $(READY)  ## the model tests with many more examples
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/test_model.py tests/test_model_machine.py
 
 check: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

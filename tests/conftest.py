@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The suite takes the same examples each time; `make test-deep` looks for new ones.
-settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("deep", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
+always = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", always, derandomize=True, stateful_step_count=16)
+settings.register_profile("deep", always, max_examples=20_000, stateful_step_count=40)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
