@@ -209,6 +209,15 @@ def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_
     assert server.survivors() - identities(run.records()) == {("o3", 3): 1}
 
 
+def test_a_late_order_that_an_exclusive_bound_balances_is_mended_by_asking_its_whole_segment_again() -> None:
+    server = scripted(made_at(0, 1, 2), Habits(open_end=True), seconds=20)
+    late = Order(moment=0, name="late")
+    server.prepare(lambda question: question.page_size == 1, lambda: server.insert(late))
+    run = run_on(server, segment_pages=1)
+    assert drive(run)
+    assert len(run.records()) == 4
+
+
 @pytest.mark.parametrize("stop_after", range(1, 16))
 def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(stop_after: int) -> None:
     server = scripted(made_at(-1, *range(20), 20), Habits(), seconds=20)
