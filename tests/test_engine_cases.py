@@ -197,11 +197,11 @@ def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_serv
 
 
 def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_tells() -> None:
-    server = scripted(made_at(*range(9)), Habits(), seconds=10)
+    server = scripted(made_at(*range(20)), Habits(), seconds=21)
 
     def swap() -> None:
         server.delete(server.orders[0])
-        server.insert(Order(moment=8000, name="late"))
+        server.insert(Order(moment=5000, name="late"))
 
     server.prepare(lambda question: question.page == 2, swap)
     run = run_on(server)
