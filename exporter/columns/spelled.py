@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow._acero import Declaration, ProjectNodeOptions, TableSourceNodeOptions
 
+from exporter.columns.cells import SCHEMA
 from exporter.columns.literals import integers, strings
 from exporter.columns.values import CURRENCIES, EARLIEST, LABELS, MAX_WHOLE_DIGITS, PLAIN_SIGNS, codes
 from exporter.orders import plain_language
@@ -24,23 +25,28 @@ Layer = Mapping[str, pc.Expression]
 
 
 def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Table | None:
-    """Read the columns of texts, in one chunk; None if a time is none, such as 30 February.
+    """Read the columns of `cells.SCHEMA`, in one chunk; None if a time is none, such as 30 February.
 
     The result has `created_at`, `expired_at` and `total` as times and amounts, and further columns: `read` tells which
     rows could be read; where it is false, they hold anything. `otherwise` is a total's text where amount and currency
     don't give it back. `currency` is the sign's place in `SIGNS`, `type_known` and `status_known` the label's place in
     the `vocabulary`; null where it is none of them.
     """
-    names = texts.schema.names
-    steps = [Declaration("table_source", TableSourceNodeOptions(texts))]
+    source = Declaration("table_source", TableSourceNodeOptions(texts))
+    try:
+        return Declaration.from_sequence([source, *_steps(time, language)]).to_table(use_threads=False)
+    except pa.ArrowInvalid:
+        return None
+
+
+@cache
+def _steps(time: pa.DataType, language: str) -> Sequence[Declaration]:
+    steps, names = [], SCHEMA.names
     for layer in _layers(time, language):
         columns = {name: pc.field(name) for name in names} | dict(layer)
         names = list(columns)
         steps.append(Declaration("project", ProjectNodeOptions(list(columns.values()), names)))
-    try:
-        return Declaration.from_sequence(steps).to_table(use_threads=False)
-    except pa.ArrowInvalid:
-        return None
+    return steps
 
 
 @cache
@@ -63,7 +69,6 @@ def vocabulary(field: str, language: str) -> pa.Table:
     )
 
 
-@cache
 def _layers(time: pa.DataType, language: str) -> Sequence[Layer]:
     created_at, expired_at, total = pc.field("created_at"), pc.field("expired_at"), pc.field("total")
     given, ungrouped, sign, minus = pc.field("given"), pc.field("ungrouped"), pc.field("sign"), pc.field("minus")

@@ -126,12 +126,14 @@ def extras(table: pa.Table) -> Extras:
     kept_rows = table.filter(table["_extra"].is_valid())
     if not len(kept_rows):
         return Extras(values=0, unparsed=0, example=None)
-    spelled = pc.and_(
-        pc.match_substring_regex(whole(kept_rows["_extra"]), _SPELLED), whole(kept_rows["total"]).is_valid()
-    )
-    alike = kept_rows.filter(spelled)
+    spelled = pc.match_substring_regex(whole(kept_rows["_extra"]), _SPELLED)
+    if kept_rows["total"].null_count:
+        spelled = pc.and_(spelled, whole(kept_rows["total"].is_valid()))
+    alike, closer = kept_rows, kept_rows[:0]
+    if spelled.true_count < len(spelled):
+        alike, closer = kept_rows.filter(spelled), kept_rows.filter(pc.invert(spelled))
     values = pc.sum(pc.count_substring(alike["_extra"][1:], '":"'), min_count=0).as_py()
-    closer = pa.concat_tables([kept_rows.filter(pc.invert(spelled)), alike[:1]])
+    closer = pa.concat_tables([closer, alike[:1]])
     unparsed = 0
     examples: dict[bool, str] = {}
     for place, text in enumerate(closer["_extra"].to_pylist()):

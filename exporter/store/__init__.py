@@ -178,7 +178,7 @@ class Store:
         self._spool.add(Segment(certificate=certificate, repeated=columns.repeated(table)), table)
         if replaces:
             self._feed.restart_for(certificate.span)
-        self._feed.advance()
+        self._feed.advance(certificate.span, table)
 
     def read(self, span: Span) -> pa.Table:
         """Return the rows of a committed segment."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+
 from exporter.plan import Span
 from exporter.store.manifest import Part
 from exporter.store.parts import PartWriter
 from exporter.store.spool import Spool
 
+IN_MEMORY = 4
+"""Segments whose rows may wait in line; those of further ones are read back from the spool."""
+
 
 class Feed:
-    """The way from the spool to the parts. Only spans wait in line here, never rows."""
+    """The way of committed segments to the parts."""
 
     def __init__(self, spool: Spool, begin: int, new_writer: Callable[[], PartWriter]) -> None:
         self._spool = spool
@@ -22,15 +27,19 @@ class Feed:
 
     def _start(self) -> None:
         self._next = self._begin
+        self._sent = self._written = 0
         self._failure: Exception | None = None
         self._writer = self._new_writer()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parts")
 
-    def advance(self) -> None:
-        """Send on what is committed without a gap from the begin; raise what went wrong with earlier ones."""
+    def advance(self, span: Span | None = None, rows: pa.Table | None = None) -> None:
+        """Send on what is committed without a gap from the begin; raise what went wrong with earlier ones.
+
+        `rows` are those of `span`, the segment that was committed last.
+        """
         self._check()
-        while span := self._spool.starting_at(self._next):
-            self._send(span)
+        while following := self._spool.starting_at(self._next):
+            self._send(following, rows if following == span else None)
 
     def restart_for(self, span: Span) -> None:
         """Begin again from the start if the rows of a span that was sent have been replaced."""
@@ -52,16 +61,19 @@ class Feed:
         self._thread.shutdown(cancel_futures=True)
         self._writer.abandon()
 
-    def _send(self, span: Span) -> None:
-        self._thread.submit(self._write, span)
+    def _send(self, span: Span, rows: pa.Table | None = None) -> None:
+        waiting = self._sent - self._written
+        self._thread.submit(self._write, span, rows if waiting < IN_MEMORY else None)
+        self._sent += 1
         self._next = span.stop
 
-    def _write(self, span: Span) -> None:
+    def _write(self, span: Span, rows: pa.Table | None) -> None:
         if self._failure is None:
             try:
-                self._writer.add(self._spool.read(span))
+                self._writer.add(self._spool.read(span) if rows is None else rows)
             except Exception as error:  # noqa: BLE001 - it is raised where the next segment is committed
                 self._failure = error
+        self._written += 1
 
     def _check(self) -> None:
         if self._failure is not None:
