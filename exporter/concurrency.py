@@ -3,6 +3,7 @@
 By Little's law a level of `n` in flight has the throughput `n / latency`. One level is tried against another; the
 larger is kept if throughput grows by at least a fifth of what it would if nothing were in anyone's way. A trial that
 pays is followed by the next in the same direction, one that doesn't by a rest and then one in the other direction.
+Where answers take long, the first few of them tell where to begin.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ LARGEST = 128
 """Twice as many took 385 MB and brought nothing."""
 PACED_LATENCY = 5.0
 """Below the unpaced rates, requests of so many seconds each find room from the start."""
+FIRST = 3
+"""The quickest of so many answers is what the line takes, …"""
+BUSY = 500
+"""… and so many pages a second keep one process busy."""
 PAYS = 0.2
 EPOCH = 0.05
 """A level is judged after a round of answers, and not before so many seconds: short latencies are noisy."""
@@ -29,6 +34,7 @@ class Concurrency:
     smallest: int
     largest: int
     limit: int = field(init=False)
+    _first: list[float] = field(default_factory=list, init=False)
     _latencies: list[float] = field(default_factory=list, init=False)
     _spent: float = field(default=0.0, init=False)
     _base: tuple[int, float] | None = field(default=None, init=False)
@@ -48,7 +54,14 @@ class Concurrency:
 
     def answered(self, latency: float, in_flight: int) -> None:
         """Learn from an answer to a request that left as one of `in_flight`. Only full levels tell something."""
-        if self.smallest == self.largest or not 0.75 * self.limit < in_flight <= self.limit:
+        if self.smallest == self.largest:
+            return
+        if len(self._first) < FIRST:
+            self._first.append(latency)
+            if len(self._first) == FIRST:
+                self.limit = min(self.largest, max(self.limit, math.ceil(BUSY * min(self._first))))
+            return
+        if not 0.75 * self.limit < in_flight <= self.limit:
             return
         self._latencies.append(latency)
         self._spent += latency
