@@ -76,11 +76,18 @@ SWITCH_INTERVAL = 5e-5
 """Seconds that another thread waits for the event loop to give up the interpreter's lock. With Python's own 5 ms,
 segments are not judged while pages are read, but after them."""
 
+GARBAGE = 50_000
+"""Objects between two looks for cycles: a page makes 500 that are in none."""
+
 
 def tune() -> None:
-    """Set up the process, which is the export's own, for its threads and its tables."""
+    """Set up the process, which is the export's own, for many pages, several threads and large tables."""
+    import gc
+
     import pyarrow as pa
 
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     sys.setswitchinterval(SWITCH_INTERVAL)
     with suppress(NotImplementedError):  # not in every build; of 240 MB it saves 50
         pa.set_memory_pool(pa.jemalloc_memory_pool())
