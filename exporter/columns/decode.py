@@ -73,18 +73,18 @@ def _parted(pages: Sequence[Joined]) -> pa.Table:
 def _rows(spelled: pa.Table, target: pa.Schema, language: str) -> pa.Table:
     """Return the rows of cells whose columns were read."""
     columns = {name: whole(spelled[name]) for name in spelled.schema.names}
-    members = [columns[REST]]
-    for field in sorted(LABELS):
+    members = {}
+    for field in LABELS:
         known = vocabulary(field, language).take(columns[f"{field}_known"])
         value = whole(known["value"])
         columns[field] = pc.coalesce(value, columns[field]) if value.null_count else value
         columns[f"{field}_code"] = whole(known["code"])
-        members.append(whole(known["member"]))
+        members[field] = whole(known["member"])
     columns["currency"] = _CURRENCIES.take(columns["currency"])
-    otherwise = columns["otherwise"]
+    members["total"] = otherwise = columns["otherwise"]
     if otherwise.null_count < len(otherwise):
-        members.insert(2, pc.binary_join_element_wise(_TOTAL, otherwise, _QUOTE, _EMPTY))
-    columns["_extra"] = _extra(*members)
+        members["total"] = pc.binary_join_element_wise(_TOTAL, otherwise, _QUOTE, _EMPTY)
+    columns["_extra"] = _extra(columns[REST], *(members[field] for field in sorted(members)))
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target)
 
 
