@@ -86,7 +86,6 @@ def tune() -> None:
 
     import pyarrow as pa
 
-    gc.freeze()
     gc.set_threshold(GARBAGE)
     sys.setswitchinterval(SWITCH_INTERVAL)
     with suppress(NotImplementedError):  # not in every build; of 240 MB it saves 50
