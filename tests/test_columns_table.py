@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.columns import gather, identities, ordered, records, schema, seconds, typed
+from exporter.columns import gather, identities, identity_keys, ordered, records, schema, seconds, typed
 from exporter.columns.rows import canonical
 from exporter.errors import ConfigError
 from exporter.orders import IDENTITY_FIELDS, Record, second_of
@@ -55,6 +55,11 @@ def test_ordered_is_sorted_by_time_then_number_then_canonical_json(pages: list[l
     assert exactly(list(records(result))) == exactly(expected)
     assert all(column.num_chunks <= 1 for column in result.columns)
     assert ordered(result).equals(result)
+
+
+def test_an_identity_is_the_same_whatever_else_the_table_holds() -> None:
+    page = [PLAIN, PLAIN | {"order_id": "another", "new": 1}]
+    assert identity_keys(table(page))[:1] == identity_keys(table(page[:1]))
 
 
 def test_ties_are_told_apart_by_their_canonical_json() -> None:

@@ -193,7 +193,7 @@ def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
     """Return what `_extra` keeps of the fields that never change."""
     if extra.null_count == len(extra):
-        return extra
+        return extra.fill_null("")
     return strings("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
 
 
