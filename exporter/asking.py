@@ -92,25 +92,24 @@ class Asker:
     async def count(self, first: int, last: int) -> int | None:
         """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
 
-        A range longer than the server accepts is counted in parts that share the second between them, which is then
-        counted alone: so however the bounds are read, no order is counted twice or not at all.
+        A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
+        themselves: so however the bounds are read, no order is counted twice or not at all.
         """
-        if last <= first:
-            return await self._total(first, last) if last == first else 0
-        total, start = 0, first
-        while start < last:
-            end = min(start + (self.behaviour.longest or last - start), last)
+        total, start, end = 0, first, first - 1
+        while end < last:
+            before, end = end, min(start + (self.behaviour.longest or last - start), last)
             try:
                 part = await self._total(start, end)
             except RejectedError:
                 if not await self.refused_as_too_long(start, end):
                     raise
+                end = before
                 continue
-            shared = await self._total(start, start) if start > first else 0
+            shared = await self._total(start, before) if before >= first else 0
             if part is None or shared is None:
                 return None
             total += part - shared
-            start = end
+            start = max(end - 1, start + 1)
         return total
 
     async def _total(self, first: int, last: int) -> int | None:

@@ -237,7 +237,13 @@ def counted(habits: Habits, orders: Sequence[Order], last: int) -> int | None:
 
 @pytest.mark.parametrize(
     "habits",
-    [Habits(longest=7), Habits(longest=7, open_start=True), Habits(longest=7, open_end=True), Habits(longest=1)],
+    [
+        Habits(longest=7),
+        Habits(longest=7, open_start=True),
+        Habits(longest=7, open_end=True),
+        Habits(longest=7, open_start=True, open_end=True),
+        Habits(longest=1),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("last", [1, 6, 7, 8, 14, 15, 40])
