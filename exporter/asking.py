@@ -39,13 +39,19 @@ class Asker:
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> Page:
         """Ask for one page of `[first, last]`."""
-        answer = await self.answer(first, last, page, filters=filters, urgent=urgent)
-        shown = page_of(answer, self.behaviour.total(answer))
-        if shown.first is not None and shown.last is not None and shown.first > shown.last:
-            self.behaviour.ascending = False
-        if self.whole and any(second not in self.whole for second in (shown.first, shown.last) if second is not None):
+        return self._shown(await self.answer(first, last, page, filters=filters, urgent=urgent))
+
+    def _shown(self, answer: Answer) -> Page:
+        behaviour = self.behaviour
+        page = page_of(answer, behaviour.total(answer))
+        if page.first is None or page.last is None:
+            return page
+        behaviour.ascending = behaviour.ascending and page.first <= page.last
+        behaviour.start_in = behaviour.start_in or page.first == page.question.first
+        behaviour.end_in = behaviour.end_in or page.last == page.question.last
+        if self.whole and not (page.first in self.whole and page.last in self.whole):
             self.saw_outside = True
-        return shown
+        return page
 
     async def answer(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
@@ -116,4 +122,4 @@ class Asker:
         question = Question(first=first, last=last, page_size=1, filters=self.filters)
         answer = await self._ask(question, urgent=True)
         self.behaviour.learn(answer)
-        return self.behaviour.total(answer)
+        return self._shown(answer).total

@@ -22,6 +22,10 @@ class Behaviour:
     """Seconds to ask for before a span, because its first second did not come whole."""
     pad_end: int = 0
     """Seconds to ask for after a span, because its last second did not come whole."""
+    start_in: bool = False
+    """Some answer showed an order of the very second that its range began with: the bound is inclusive."""
+    end_in: bool = False
+    """Likewise the second that a range ended with."""
     stable_ties: bool = True
     """Records of one second come in the same order at each request."""
     ascending: bool = True
@@ -42,6 +46,11 @@ class Behaviour:
     def padded(self) -> bool:
         """Counts of spans are not the counts of their rows: what lies beside them is counted too."""
         return bool(self.pad_start or self.pad_end)
+
+    @property
+    def inclusive(self) -> bool:
+        """Both bounds of a range are known to be in it."""
+        return self.start_in and self.end_in and not self.padded
 
     def learn(self, answer: Answer) -> None:
         """Take from an answer what it says of pages and totals."""

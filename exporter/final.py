@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
+from exporter.asking import COUNTS
 from exporter.certify import Certificate
 from exporter.descent import differing
 from exporter.errors import CertificateError
@@ -86,9 +87,7 @@ class FinalCheck:
         """Compare the rows held with the server's total."""
         rows = sum(certificate.rows for certificate in self._certificates())
         whole, behaviour = self._whole, self._work.behaviour
-        total = await self._work.asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
-        if self._work.asker.saw_outside or not behaviour.ascending:
-            total = await self._inner_total(total)
+        total = await self._total(rows)
         if total is None:
             return None
         if total == rows:
@@ -105,16 +104,27 @@ class FinalCheck:
     async def _count(self, span: Span) -> int | None:
         return await self._work.asker.count(span.start, span.stop - 1)
 
-    async def _inner_total(self, total: int | None) -> int | None:
-        """Take from the total of the padded range the orders that are shown outside the range itself."""
-        asker, whole = self._work.asker, self._whole
-        if total is None:
-            return None
-        for edge in (whole.start, whole.stop):
-            page = await asker.page(edge - OUTER, edge)
-            seconds = columns.seconds(await self._work.off_loop(self._work.zone.table, [page.cells]))
-            total -= sum(second not in whole for second in seconds.to_pylist())
+    async def _total(self, rows: int) -> int | None:
+        """Return the total of the range, without the orders that a padded one shows beside it; `rows` are expected.
+
+        Those beside it are looked at between two totals that are the same, lest one that goes hides another.
+        """
+        asker, behaviour, whole = self._work.asker, self._work.behaviour, self._whole
+        if behaviour.inclusive and await self._count(whole) == rows:
+            return rows
+        total = await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+        for _ in range(COUNTS if asker.saw_outside or not behaviour.ascending else 0):
+            outside = await self._beside(whole.start) + await self._beside(whole.stop)
+            before, total = total, await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+            if total is None or total == before:
+                return None if total is None else total - outside
         return total
+
+    async def _beside(self, edge: int) -> int:
+        """Return how many orders beside the range are shown at one of its edges."""
+        page = await self._work.asker.page(edge - OUTER, edge)
+        seconds = columns.seconds(await self._work.off_loop(self._work.zone.table, [page.cells]))
+        return sum(second not in self._whole for second in seconds.to_pylist())
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
         """Ask for totals until the segments that differ are known."""

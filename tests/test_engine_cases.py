@@ -218,6 +218,32 @@ def test_a_late_order_that_an_exclusive_bound_balances_is_mended_by_asking_its_w
     assert len(run.records()) == 4
 
 
+def test_a_late_order_right_before_the_range_does_not_make_good_the_total_of_one_that_went() -> None:
+    server = scripted(made_at(*range(20)), Habits(), seconds=20)
+
+    def swap() -> None:
+        server.delete(server.orders[5])
+        server.insert(Order(moment=-1000, name="late"))
+
+    server.prepare(lambda question: question.page_size == 1, swap)
+    run = run_on(server)
+    assert drive(run)
+    assert len(run.records()) == 19
+
+
+def test_an_order_beside_the_range_that_goes_meanwhile_does_not_hide_one_that_went_within() -> None:
+    server = scripted(made_at(*range(-1, 20)), Habits(), seconds=20)
+
+    def delete() -> None:
+        server.delete(server.orders[5])
+        server.prepare(lambda question: question.page_size > 1, lambda: server.delete(server.orders[0]))
+
+    server.prepare(lambda question: question.page_size == 1, delete)
+    run = run_on(server)
+    assert drive(run)
+    assert len(run.records()) == 19
+
+
 @pytest.mark.parametrize("stop_after", range(1, 16))
 def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(stop_after: int) -> None:
     server = scripted(made_at(-1, *range(20), 20), Habits(), seconds=20)
