@@ -58,6 +58,7 @@ class Engine:
             commit=commit,
             off_loop=off_loop,
             group_pages=settings.segment_pages,
+            final_check=settings.final_check,
             missing_at_most=missing_at_most,
         )
         self._opening: Page | None = None

@@ -16,7 +16,7 @@ from exporter import columns
 from exporter.certify import Certificate, Verdict, judge
 from exporter.errors import RejectedError
 from exporter.pages import Page
-from exporter.plan import Span
+from exporter.plan import OUTER, Span
 from exporter.seek import Seek
 from exporter.work import Work
 
@@ -78,7 +78,23 @@ class Fill:
             closed = await self.pages(first, span.stop - 1, range(1, segment.pages))
         if closed is None:
             return None
-        return await self.judge(span, closed, beside, rank=segment.rank, head=segment.head)
+        filled = await self.judge(span, closed, beside, rank=segment.rank, head=segment.head)
+        if beside and closed and filled.verdict.doubt is None and not await self._ends_with(filled, span.stop - 1):
+            behaviour.pad_end = 1
+            return await self._fill(segment)
+        return filled
+
+    async def _ends_with(self, filled: Filled, second: int) -> bool:
+        """Tell whether the closed question counted its last second; ask if no answer has shown that, nor a total will.
+
+        Otherwise a late order could make good the total where the bound leaves out one of that second.
+        """
+        behaviour, seconds = self._work.behaviour, columns.seconds(filled.verdict.table)
+        unknown = not (behaviour.end_in or self._work.final_check)
+        if unknown and len(seconds) and seconds[-1].as_py() == second:
+            await self._work.asker.page(second if behaviour.start_in else second - OUTER, second)
+            return behaviour.end_in
+        return True
 
     async def pages(self, first: int, last: int, numbers: Iterable[int]) -> list[Page] | None:
         """Ask for several pages of one question at once; None if the server refuses one of them."""

@@ -60,6 +60,8 @@ class Work:
     off_loop: OffLoop
     group_pages: int
     """Pages that are certified and committed together in a seek."""
+    final_check: bool
+    """A total of the whole range is asked for in the end."""
     missing_at_most: int | None
     """Go on while no more spans than so many can't be certified; None: however many."""
     missing: dict[Span, str] = field(default_factory=dict)

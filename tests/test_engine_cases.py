@@ -218,6 +218,22 @@ def test_a_late_order_that_an_exclusive_bound_balances_is_mended_by_asking_its_w
     assert len(run.records()) == 4
 
 
+def test_a_late_order_does_not_make_good_what_an_exclusive_bound_leaves_out_of_a_total() -> None:
+    server = scripted(made_at(*range(20)), Habits(open_end=True), seconds=20)
+    late = Order(moment=2000, name="late")
+    server.prepare(lambda _: server.requests == len(["opening", "hop"]), lambda: server.insert(late))
+    assert drive(run_on(server, final_check=False))
+
+
+def test_that_a_ranges_end_is_in_it_is_asked_once_and_only_where_no_total_follows() -> None:
+    sent = []
+    for final_check in (False, True):
+        server = scripted(made_at(*range(40)), Habits(), seconds=40)
+        assert drive(run_on(server, final_check=final_check))
+        sent.append(server.requests)
+    assert sent[0] == sent[1]
+
+
 def test_a_late_order_right_before_the_range_does_not_make_good_the_total_of_one_that_went() -> None:
     server = scripted(made_at(*range(20)), Habits(), seconds=20)
 
