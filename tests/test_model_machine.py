@@ -102,8 +102,12 @@ class Exporting(RuleBasedStateMachine):
         return self.export.under_way
 
     def may_drift(self) -> bool:
-        """Where bounds are odd, orders stay as they are: a late one may make good what a bound leaves out."""
-        return self.habits == Habits() or not (self.export.under_way or self.export.failed)
+        """Where bounds are odd, orders stay as they are: a late one may make good what a bound leaves out.
+
+        An exclusive end is found out at once, unless a total follows that tells it later.
+        """
+        calm = not (self.export.under_way or self.export.failed)
+        return calm or self.habits == Habits() or (self.habits.open_end and not self.export.final_check)
 
     def may_lose(self) -> bool:
         return self.may_drift() and bool(self.server.orders)
@@ -134,7 +138,7 @@ class Exporting(RuleBasedStateMachine):
         self.export.let_time_pass()
 
     @precondition(may_drift)
-    @rule(second=st.integers(0, SECONDS - 1), place=places, twin=st.booleans(), then=answers, shuffle=shuffles)
+    @rule(second=st.integers(-1, SECONDS - 1), place=places, twin=st.booleans(), then=answers, shuffle=shuffles)
     def insert(self, second: int, place: int, twin: bool, then: int, shuffle: int) -> None:
         order = Order(moment=1000 * second, name=f"late{len(self.server.came)}")
         self.server.insert(replace(self._order(place)) if twin and self.server.orders else order)
