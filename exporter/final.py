@@ -123,7 +123,7 @@ class FinalCheck:
     async def _beside(self, edge: int) -> int:
         """Return how many orders beside the range are shown at one of its edges."""
         page = await self._work.asker.page(edge - OUTER, edge)
-        seconds = columns.seconds(await self._work.off_loop(self._work.zone.table, [page.cells]))
+        seconds = await self._work.off_loop(self._work.zone.seconds, page)
         return sum(second not in self._whole for second in seconds.to_pylist())
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:

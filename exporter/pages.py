@@ -83,6 +83,10 @@ class Zone:
         """Return the rows of all pages, in the order given."""
         return columns.typed(pages, timezone=self.timezone, language=self.language)
 
+    def seconds(self, page: Page) -> pa.Int64Array:
+        """Return the second of each record of a page."""
+        return columns.seconds(self.table([page.cells]))
+
 
 def at_second(table: pa.Table, second: int) -> pa.Table:
     """Return the rows of one second."""

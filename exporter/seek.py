@@ -123,7 +123,7 @@ class Seek:
                 return page, stop  # nothing after this second: the end
             if page.last == at:
                 return page, at
-            if not await self._work.off_loop(_ascends, self._work, page):
+            if not is_ascending(await self._work.off_loop(self._work.zone.seconds, page)):
                 self._work.behaviour.ascending = False
                 raise Doubt("the records did not come in order of time")
             if pad and (await asker.page(at - pad, at - pad)).rows:
@@ -152,12 +152,11 @@ class Seek:
 
     async def _look(self, span: Span) -> tuple[Page, bool]:
         """Ask for a span until its page is full or whole, three times at most; tell whether it is whole."""
-        for _ in range(TRIES - 1):
+        for _ in range(TRIES):
             page = await self._work.asker.page(span.start - OUTER, span.stop)
             if (whole := await self._work.is_whole(page)) or page.rows >= self._work.behaviour.fullest:
-                return page, whole
-        page = await self._work.asker.page(span.start - OUTER, span.stop)
-        return page, await self._work.is_whole(page)
+                break
+        return page, whole
 
     def _doubtful(self, at: int, stop: int, pieces: Sequence[Piece], assembly: Assembly) -> Sequence[Jump]:
         """Return what of a group may lack records: where that can be counted at once, the group itself."""
@@ -188,7 +187,7 @@ class Seek:
                 return True
             shown = before * behaviour.fullest + page.rows
             count = shown if page.total is None or page.rows < behaviour.fullest else page.total
-            if count > jump.rows:
+            if count > jump.rows or (not jump.rows and await self._within(span)):
                 return True
             if jump.short and behaviour.padded:
                 return True  # counts of spans say nothing then
@@ -197,6 +196,12 @@ class Seek:
                 if counts is not None and behaviour.totals == "exact":
                     return True
         return False
+
+    async def _within(self, span: Span) -> bool:
+        """Tell whether orders of a span come if it is asked for with the seconds beside it, which bounds may need."""
+        page = await self._work.asker.page(span.start - OUTER, span.stop)
+        seconds = await self._work.off_loop(self._work.zone.seconds, page)
+        return any(second in span for second in seconds.to_pylist())
 
     async def _deleted(self, gone: Gone) -> bool:
         """Tell whether records that did not come again are gone; if they are not, spans must be padded at the start."""
@@ -207,10 +212,6 @@ class Seek:
             return True
         work.behaviour.pad_start = 1
         return False
-
-
-def _ascends(work: Work, page: Page) -> bool:
-    return is_ascending(columns.seconds(work.zone.table([page.cells])))
 
 
 def _absent(work: Work, seen: Sequence[columns.Cells], page: Page, second: int) -> int:

@@ -105,6 +105,12 @@ def test_a_first_page_out_of_order_is_enough_to_trust_no_order() -> None:
     assert not run.engine.behaviour.ascending
 
 
+def test_a_full_page_of_one_second_hides_no_order_before_it_that_exclusive_bounds_leave_uncounted() -> None:
+    habits = Habits(sort="descending", open_start=True, open_end=True, totals="short")
+    server = scripted(made_at(0, *[1] * PAGE), habits, seconds=2)
+    assert drive(run_on(server, segment_pages=1, final_check=False))
+
+
 class ByName(HostileServer):
     """Sorts by name, whatever was asked: an order that came late with an early time lies on a late page."""
 
