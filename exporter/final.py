@@ -24,6 +24,8 @@ from exporter.work import Work, uncertified
 ROUNDS = 3
 """How often the segments that changed are asked for again."""
 
+CHANGING = "orders may be changing right now: the same command, a little later, asks for what differs again"
+
 Read = Callable[[Span], pa.Table]
 
 
@@ -80,7 +82,7 @@ class FinalCheck:
         return CertificateError(
             f"{rows} orders of {self._whole} are held where the server's total is {total};"
             f" the spans that differ: {', '.join(map(str, spans)) or 'none by itself'}",
-            hint="orders may be changing right now: the same command, a little later, asks for what differs again",
+            hint=CHANGING,
         )
 
     async def agrees(self) -> bool | None:
@@ -113,12 +115,14 @@ class FinalCheck:
         if behaviour.inclusive and await self._count(whole) == rows:
             return rows
         total = await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
-        for _ in range(COUNTS if asker.saw_outside or not behaviour.ascending else 0):
+        if not asker.saw_outside and behaviour.ascending:
+            return total
+        for _ in range(COUNTS):
             outside = await self._beside(whole.start) + await self._beside(whole.stop)
             before, total = total, await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
             if total is None or total == before:
                 return None if total is None else total - outside
-        return total
+        raise CertificateError(f"the total of {whole} was another each time", hint=CHANGING)
 
     async def _beside(self, edge: int) -> int:
         """Return how many orders beside the range are shown at one of its edges."""
