@@ -16,7 +16,7 @@ from exporter import columns
 from exporter.certify import Certificate, Verdict, judge
 from exporter.errors import RejectedError
 from exporter.pages import Page
-from exporter.plan import OUTER, Span
+from exporter.plan import Span
 from exporter.seek import Seek
 from exporter.work import Work
 
@@ -92,7 +92,7 @@ class Fill:
         behaviour, seconds = self._work.behaviour, columns.seconds(filled.verdict.table)
         unknown = not (behaviour.end_in or self._work.final_check)
         if unknown and len(seconds) and seconds[-1].as_py() == second:
-            await self._work.asker.page(second if behaviour.start_in else second - OUTER, second)
+            await self._work.asker.page(second, second)
             return behaviour.end_in
         return True
 
