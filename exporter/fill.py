@@ -89,12 +89,14 @@ class Fill:
 
         Otherwise a late order could make good the total where the bound leaves out one of that second.
         """
-        behaviour, seconds = self._work.behaviour, columns.seconds(filled.verdict.table)
-        unknown = not (behaviour.end_in or self._work.final_check)
-        if unknown and len(seconds) and seconds[-1].as_py() == second:
-            await self._work.asker.page(second, second)
-            return behaviour.end_in
-        return True
+        behaviour = self._work.behaviour
+        if behaviour.end_in or self._work.final_check:
+            return True
+        seconds = columns.seconds(filled.verdict.table)
+        if not len(seconds) or seconds[-1].as_py() != second:
+            return True
+        await self._work.asker.page(second, second)
+        return behaviour.end_in
 
     async def pages(self, first: int, last: int, numbers: Iterable[int]) -> list[Page] | None:
         """Ask for several pages of one question at once; None if the server refuses one of them."""

@@ -193,7 +193,7 @@ def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
     """Return what `_extra` keeps of the fields that never change."""
     if extra.null_count == len(extra):
-        return extra.fill_null("")
+        return pc.coalesce(extra, _EMPTY)
     return strings("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
 
 
@@ -214,4 +214,5 @@ _SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
 _ORDER = ("created_at", "order_id")
 _FALSE = integers([0]).cast(pa.bool_())
 _MICROSECONDS = integers([1_000_000])[0]
+_EMPTY = strings([""])[0]
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
