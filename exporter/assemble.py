@@ -86,8 +86,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
         seconds = columns.seconds(table)
         check_range(page, seconds)
         ascending = ascending and is_ascending(seconds)
-        before = pc.sum(pc.less(seconds, piece.span.start), min_count=0).as_py()
-        below = pc.sum(pc.less(seconds, piece.span.stop), min_count=0).as_py()
+        before = pc.less(seconds, piece.span.start).true_count
+        below = pc.less(seconds, piece.span.stop).true_count
         if gone is None and seam.head:
             shown = table if piece.rows is None else piece.rows
             missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.columns.cells import SCHEMA, Cells, Joined
-from exporter.columns.literals import SEPARATOR, integers, split, strings, whole
+from exporter.columns.literals import EMPTY, NULL, SEPARATOR, integers, split, strings, whole
 from exporter.columns.rows import REST, TEXT_FIELDS, row_of
 from exporter.columns.spelled import read_spelled, vocabulary
 from exporter.columns.table import schema, with_times_as
@@ -66,7 +66,7 @@ def _parted(pages: Sequence[Joined]) -> pa.Table:
     columns[REST] = pa.nulls(rows, pa.string())
     if any(page.rest for page in pages):
         rest = split(separator.join(page.rest or separator * (len(page) - 1) for page in pages))
-        columns[REST] = pc.if_else(pc.equal(rest, _EMPTY), _NULL, rest)
+        columns[REST] = pc.if_else(pc.equal(rest, EMPTY), NULL, rest)
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
@@ -83,7 +83,7 @@ def _rows(spelled: pa.Table, target: pa.Schema, language: str) -> pa.Table:
     columns["currency"] = _CURRENCIES.take(columns["currency"])
     members["total"] = otherwise = columns["otherwise"]
     if otherwise.null_count < len(otherwise):
-        members["total"] = pc.binary_join_element_wise(_TOTAL, otherwise, _QUOTE, _EMPTY)
+        members["total"] = pc.binary_join_element_wise(_TOTAL, otherwise, _QUOTE, EMPTY)
     columns["_extra"] = _extra(columns[REST], *(members[field] for field in sorted(members)))
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target)
 
@@ -94,9 +94,8 @@ def _extra(*members: pa.StringArray) -> pa.StringArray:
     if not given:
         return members[0]
     joined = reduce(lambda one, other: pc.coalesce(pc.binary_join_element_wise(one, other, _COMMA), one, other), given)
-    return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, _EMPTY)
+    return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, EMPTY)
 
 
 _CURRENCIES = strings(CURRENCIES.values())
-_NULL = pa.nulls(1, pa.string())[0]
-_TOTAL, _QUOTE, _COMMA, _BRACE, _END_BRACE, _EMPTY = strings(['"total":"', '"', ",", "{", "}", ""])
+_TOTAL, _QUOTE, _COMMA, _BRACE, _END_BRACE = strings(['"total":"', '"', ",", "{", "}"])

@@ -36,3 +36,8 @@ def integers(values: Iterable[int]) -> pa.Int64Array:
 def whole(column: pa.ChunkedArray) -> pa.Array:
     """Return a column in one chunk; what is one chunk already is not copied."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+NULL = pa.nulls(1, pa.string())[0]
+EMPTY = strings([""])[0]
+"""Texts for kernels, as scalars."""

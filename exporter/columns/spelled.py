@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyarrow._acero import Declaration, ProjectNodeOptions, TableSourceNodeOptions
 
 from exporter.columns.cells import SCHEMA
-from exporter.columns.literals import integers, strings
+from exporter.columns.literals import EMPTY, NULL, integers, strings
 from exporter.columns.values import CURRENCIES, EARLIEST, LABELS, MAX_WHOLE_DIGITS, PLAIN_SIGNS, codes
 from exporter.orders import plain_language
 
@@ -64,7 +64,7 @@ def vocabulary(field: str, language: str) -> pa.Table:
             "text": strings(known),
             "value": strings(LABELS[field]["en"][code] for code in known.values()),
             "code": integers(known.values()).cast(pa.int8()),
-            "member": pc.if_else(pc.equal(members, _EMPTY), _NULL, members),
+            "member": pc.if_else(pc.equal(members, EMPTY), NULL, members),
         }
     )
 
@@ -74,11 +74,11 @@ def _layers(time: pa.DataType, language: str) -> Sequence[Layer]:
     given, ungrouped, sign, minus = pc.field("given"), pc.field("ungrouped"), pc.field("sign"), pc.field("minus")
     return (
         {
-            "created_at": pc.if_else(_is_plain_time(created_at), created_at, _NULL),
-            "expired_at": pc.if_else(_is_plain_time(expired_at), expired_at, _NULL),
-            "given": pc.if_else(pc.match_substring_regex(total, _MONEY), total, _NULL),
+            "created_at": pc.if_else(_is_plain_time(created_at), created_at, NULL),
+            "expired_at": pc.if_else(_is_plain_time(expired_at), expired_at, NULL),
+            "given": pc.if_else(pc.match_substring_regex(total, _MONEY), total, NULL),
             "priceless": total.is_null(),
-            "endless": expired_at == _EMPTY,
+            "endless": expired_at == EMPTY,
             "type_known": _place(pc.field("type"), vocabulary("type", language)["text"]),
             "status_known": _place(pc.field("status"), vocabulary("status", language)["text"]),
         },
@@ -100,7 +100,7 @@ def _layers(time: pa.DataType, language: str) -> Sequence[Layer]:
             "otherwise": pc.if_else(
                 # no column knows a negative zero
                 (given == ungrouped) & pc.is_in(sign, value_set=_PLAIN_SIGNS) & ~(minus & (total == _ZERO)),
-                _NULL,
+                NULL,
                 given,
             ),
         },
@@ -129,8 +129,6 @@ _MONEY = (
 )
 SIGNS = strings(CURRENCIES)
 _PLAIN_SIGNS = strings([*PLAIN_SIGNS.values(), ""])
-_EMPTY = strings([""])[0]
-_NULL = pa.nulls(1, pa.string())[0]
 _FALSE = integers([0]).cast(pa.bool_())[0]
 _ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]
 _TIME_LENGTH = integers([len("2026-02-12T11:34:55+08:00")]).cast(pa.int32())[0]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.literals import integers, strings, whole
+from exporter.columns.literals import EMPTY, integers, strings, whole
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
@@ -193,7 +193,7 @@ def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
 def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
     """Return what `_extra` keeps of the fields that never change."""
     if extra.null_count == len(extra):
-        return pc.coalesce(extra, _EMPTY)
+        return pc.coalesce(extra, EMPTY)
     return strings("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
 
 
@@ -214,5 +214,4 @@ _SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
 _ORDER = ("created_at", "order_id")
 _FALSE = integers([0]).cast(pa.bool_())
 _MICROSECONDS = integers([1_000_000])[0]
-_EMPTY = strings([""])[0]
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
