@@ -173,6 +173,7 @@ class Client:
             date=self._date_of(reply),
             received=wall,
             latency=latency,
+            separators=envelope.may_separate(reply.body),
         )
 
     def _refused(self, turn: Turn, refusal: TooFrequent) -> None:

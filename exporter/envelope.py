@@ -73,6 +73,11 @@ def read(reply: Reply, question: Question, *, now: float, secret: str) -> dict[s
     return data
 
 
+def may_separate(body: bytes) -> bool:
+    """Tell whether a text in a body of JSON may hold U+001F: raw, which orjson refuses, or escaped."""
+    return b"\\" in body or b"\x1f" in body
+
+
 def _page(envelope: Any) -> dict[str, Any] | None:
     """Return the page in an envelope, a null list made an empty one; None if it holds none."""
     if type(envelope) is not dict or _code(envelope) != SUCCESS or type(data := envelope.get("data")) is not dict:

@@ -163,6 +163,7 @@ class Answer:
 
     `number` counts the answers of one client in the order of their arrival; `date` is the `Date` header in Unix
     seconds; `received` is the local clock in Unix seconds; `latency` is in seconds, from the request's departure.
+    `separators` tells whether a text of its records may hold U+001F.
     """
 
     question: Question
@@ -175,6 +176,7 @@ class Answer:
     date: int | None = None
     received: float = 0.0
     latency: float = 0.0
+    separators: bool = True
 
 
 @lru_cache(maxsize=1024)  # the pages of a segment are asked for with the same two

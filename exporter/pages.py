@@ -60,7 +60,7 @@ def page_of(answer: Answer, total: int | None) -> Page:
         _check_bounds(answer.question, min(first, last), max(first, last))
     return Page(
         question=answer.question,
-        cells=columns.gather(records),
+        cells=columns.gather(records, separators=answer.separators),
         rows=len(records),
         total=total,
         number=answer.number,

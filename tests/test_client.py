@@ -88,8 +88,15 @@ def test_an_answer_says_what_came_and_when() -> None:
         date=1_445_412_480,
         received=1_445_412_480.0,
         latency=pytest.approx(0.05),  # type: ignore[arg-type]
+        separators=False,
     )
     assert seen == [Answered(requests=1, in_flight=0, latency=pytest.approx(0.05))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [b"a\\u001fb", b"a\\u001Fb", b"a\x1fb", b"a\\nb"])
+def test_an_answer_says_whether_a_text_may_hold_the_separator(text: bytes) -> None:
+    body = b'{"code": 200, "data": {"list": [{"order_id": "' + text + b'"}]}}'
+    assert ask(FakeTransport(script=[Reply(200, {}, body)])).separators
 
 
 @pytest.mark.parametrize("total", ["9", 9.0, True, -1, None, [9]])

@@ -148,6 +148,11 @@ def test_every_odd_text_comes_back_from_one_table() -> None:
         assert exactly(list(records(table))) == exactly(page)
 
 
+def test_no_search_for_separators_changes_nothing_where_there_are_none() -> None:
+    page = [PLAIN, PLAIN | {"description": "", "expired_seconds": 7}]
+    assert gather(page, separators=False) == gather(page)
+
+
 @pytest.mark.parametrize(
     ("language", "label", "value", "code", "kept"),
     [

@@ -39,30 +39,36 @@ class Joined:
         return len(self.expired_seconds)
 
 
+_IN_TURN = ("expired_seconds", *TEXT_FIELDS)
+
 Cells: TypeAlias = Joined | pa.Table
 """One page's values: joined where all its records are well-formed, else a table in SCHEMA."""
 
 
-def gather(records: Sequence[Record]) -> Cells:
-    """Return the values of one page's records; raise CertificateError if one of them is no object."""
+def gather(records: Sequence[Record], *, separators: bool = True) -> Cells:
+    """Return the values of one page's records; raise CertificateError if one of them is no object.
+
+    `separators` tells whether a text may hold SEPARATOR: to know that it does not spares a search.
+    """
     try:
-        return _joined(records)
+        return _joined(records, separators=separators)
     except (LookupError, TypeError, ValueError, OverflowError):
         return pa.Table.from_pylist([cells_of(record) for record in records], schema=SCHEMA)
 
 
-def _joined(records: Sequence[Record]) -> Joined:
+def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     """Join records; raise any of the errors above if one is not well-formed."""
     if not records:
         return Joined(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
     key = {name: name for name in records[0]}  # the parser shares keys between records: these are found by identity
+    values = map(itemgetter(*(key[name] for name in _IN_TURN)), records)  # each record is visited once, for all fields
+    seconds, *columns = zip(*values, strict=True)
     texts = []
-    for name in TEXT_FIELDS:
-        text = SEPARATOR.join(map(itemgetter(key[name]), records))
-        if text.count(SEPARATOR) != len(records) - 1:
+    for column in columns:
+        text = SEPARATOR.join(column)
+        if separators and text.count(SEPARATOR) != len(records) - 1:
             raise ValueError("the separator is within a text")
         texts.append(text.encode())
-    seconds = list(map(itemgetter(key["expired_seconds"]), records))
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
         raise TypeError("expired_seconds is no integer")
     fields = sum(map(len, records))
