@@ -116,9 +116,9 @@ def judge(
     for index in range(len(closed), own):
         sizes[index] = pc.less(seconds.slice(starts[index], sizes[index]), span.stop).true_count
     if sum(sizes) < starts[-1]:
-        taken = list(zip(starts, sizes, strict=False))
-        table = pa.concat_tables([table.slice(start, size) for start, size in taken]).combine_chunks()
-        seconds = pa.concat_arrays([seconds.slice(start, size) for start, size in taken])
+        taken = _runs(starts, sizes)
+        table = pa.concat_tables(table.slice(*run) for run in taken)
+        seconds = pa.concat_arrays([seconds.slice(*run) for run in taken])
     doubtful, repeats = list[int](), 0
     rows = columns.ordered(table)
     if columns.may_repeat(rows):
@@ -128,7 +128,7 @@ def judge(
             rows = columns.ordered(table.take(chosen))
     held = rows.num_rows
     before, up_to_start, below = (
-        pc.less(seconds, second).true_count for second in (span.start, span.start + 1, span.stop)
+        columns.rows_before(rows, second) for second in (span.start, span.start + 1, span.stop)
     )
     return Verdict(
         table=rows.slice(before, below - before),
@@ -143,10 +143,21 @@ def judge(
     )
 
 
+def _runs(starts: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where so many rows from each start lie, and how many in one piece: what adjoins is joined."""
+    runs = [(0, 0)]
+    for start, size in zip(starts, sizes, strict=False):
+        if start == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + size)
+        else:
+            runs.append((start, size))
+    return runs
+
+
 def _pages_ascend(seconds: pa.Array, starts: Sequence[int]) -> bool:
     """Tell whether seconds go back at most where a page begins."""
-    back = pc.indices_nonzero(pc.less(seconds[1:], seconds[:-1])).to_pylist()
-    return all(place + 1 in starts for place in back)
+    back = pc.less(seconds[1:], seconds[:-1])
+    return not back.true_count or all(place + 1 in starts for place in pc.indices_nonzero(back).to_pylist())
 
 
 def _doubt(  # noqa: PLR0911 - one return a reason

@@ -16,6 +16,7 @@ from exporter.columns.table import (
     ordered,
     records,
     repeated,
+    rows_before,
     schema,
     seconds,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ordered",
     "records",
     "repeated",
+    "rows_before",
     "schema",
     "seconds",
     "typed",

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 from exporter.columns.cells import SCHEMA, Cells, Joined
 from exporter.columns.literals import EMPTY, NULL, SEPARATOR, integers, split, strings, whole
 from exporter.columns.rows import REST, TEXT_FIELDS, row_of
-from exporter.columns.spelled import read_spelled, vocabulary
+from exporter.columns.spelled import read_money, read_spelled, vocabulary
 from exporter.columns.table import schema, with_times_as
-from exporter.columns.values import CURRENCIES, LABELS
+from exporter.columns.values import LABELS
 
 
 def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
@@ -31,10 +31,12 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     came = _came([page for page in pages if len(page)])
     if not len(came):
         return target.empty_table()
-    spelled = read_spelled(came, time=target.field("created_at").type, language=language)
+    money = read_money(whole(came["total"]))
+    priced = came.append_column("priced", money["read"])
+    spelled = read_spelled(priced, time=target.field("created_at").type, language=language)
     if spelled is None:
         return _one_by_one(came, target, language)
-    rows, read = _rows(spelled, target, language), whole(spelled["read"])
+    rows, read = _rows(spelled, money, target, language), whole(spelled["read"])
     if read.true_count == len(read):
         return rows
     others = pc.invert(read)
@@ -70,20 +72,17 @@ def _parted(pages: Sequence[Joined]) -> pa.Table:
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _rows(spelled: pa.Table, target: pa.Schema, language: str) -> pa.Table:
+def _rows(spelled: pa.Table, money: pa.Table, target: pa.Schema, language: str) -> pa.Table:
     """Return the rows of cells whose columns were read."""
     columns = {name: whole(spelled[name]) for name in spelled.schema.names}
-    members = {}
+    columns |= {name: whole(money[name]) for name in ("total", "currency")}
+    members = {"total": whole(money["member"])}
     for field in LABELS:
         known = vocabulary(field, language).take(columns[f"{field}_known"])
         value = whole(known["value"])
         columns[field] = pc.coalesce(value, columns[field]) if value.null_count else value
         columns[f"{field}_code"] = whole(known["code"])
         members[field] = whole(known["member"])
-    columns["currency"] = _CURRENCIES.take(columns["currency"])
-    members["total"] = otherwise = columns["otherwise"]
-    if otherwise.null_count < len(otherwise):
-        members["total"] = pc.binary_join_element_wise(_TOTAL, otherwise, _QUOTE, EMPTY)
     columns["_extra"] = _extra(columns[REST], *(members[field] for field in sorted(members)))
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target)
 
@@ -97,5 +96,4 @@ def _extra(*members: pa.StringArray) -> pa.StringArray:
     return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, EMPTY)
 
 
-_CURRENCIES = strings(CURRENCIES.values())
-_TOTAL, _QUOTE, _COMMA, _BRACE, _END_BRACE = strings(['"total":"', '"', ",", "{", "}"])
+_COMMA, _BRACE, _END_BRACE = strings([",", "{", "}"])

@@ -1,6 +1,6 @@
-"""Read times, money and labels that are spelled as an API may well do, in one call for all rows of many pages.
+"""Read times, money and labels that are spelled as an API may well do, all rows of many pages at once.
 
-The call evaluates expressions in Arrow, off the interpreter's lock. Kernels called one by one would each want the lock
+Each call evaluates expressions in Arrow, off the interpreter's lock. Kernels called one by one would each want the lock
 back while the event loop holds it, and wait for it longer than they run.
 
 The classes are those of `pyarrow.acero`, from where it takes them: it imports pandas, too, where that is installed.
@@ -25,43 +25,41 @@ Layer = Mapping[str, pc.Expression]
 
 
 def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Table | None:
-    """Read the columns of `cells.SCHEMA`, in one chunk; None if a time is none, such as 30 February.
+    """Read times and labels of `cells.SCHEMA`, in one chunk, and what `read_money` gave as `priced` in it.
 
-    The result has `created_at`, `expired_at` and `total` as times and amounts, and further columns: `read` tells which
-    rows could be read; where it is false, they hold anything. `otherwise` is a total's text where amount and currency
-    don't give it back. `currency` is the sign's place in `SIGNS`, `type_known` and `status_known` the label's place in
-    the `vocabulary`; null where it is none of them.
+    None if a time is none, such as 30 February. The result has `created_at` and `expired_at` as times, and further
+    columns: `read` tells which rows could be read; where it is false, they hold anything. `type_known` and
+    `status_known` are the label's place in the `vocabulary`; null where it is none of them.
     """
-    source = Declaration("table_source", TableSourceNodeOptions(texts))
     try:
-        return Declaration.from_sequence([source, *_steps(time, language)]).to_table(use_threads=False)
+        return _evaluated(texts, _steps(time, language))
     except pa.ArrowInvalid:
         return None
 
 
-@cache
-def _steps(time: pa.DataType, language: str) -> Sequence[Declaration]:
-    steps, names = [], SCHEMA.names
-    for layer in _layers(time, language):
-        columns = {name: pc.field(name) for name in names} | dict(layer)
-        names = list(columns)
-        steps.append(Declaration("project", ProjectNodeOptions(list(columns.values()), names)))
-    return steps
+def read_money(texts: pa.StringArray) -> pa.Table:
+    """Read `total`, each text that differs from the others once: there are few.
+
+    The result has `total` and `currency`, `member`, a member of `_extra` where these two don't give the text back, else
+    null, and `read`: where it is false, the others hold anything.
+    """
+    encoded = texts.dictionary_encode(null_encoding="encode")
+    read = _evaluated(pa.table({"text": encoded.dictionary}), _money_steps())
+    return read.select(["total", "currency", "member", "read"]).take(encoded.indices)
 
 
 @cache
 def vocabulary(field: str, language: str) -> pa.Table:
-    """Return what the known labels of `type` or `status` stand for, a row each.
+    """Return what the known labels of `type` or `status` stand for, a row each, in the order of `codes`.
 
-    `text` is the label, `value` and `code` what the columns hold for it, `member` a member of `_extra` where these two
-    don't give it back, else null.
+    `value` and `code` are what the columns hold for it, `member` is a member of `_extra` where these two don't give it
+    back, else null.
     """
     known = codes(field, language)
     plain = LABELS[field][plain_language(language)]
     members = strings("" if plain[code] == label else f'"{field}":"{label}"' for label, code in known.items())
     return pa.table(
         {
-            "text": strings(known),
             "value": strings(LABELS[field]["en"][code] for code in known.values()),
             "code": integers(known.values()).cast(pa.int8()),
             "member": pc.if_else(pc.equal(members, EMPTY), NULL, members),
@@ -69,42 +67,67 @@ def vocabulary(field: str, language: str) -> pa.Table:
     )
 
 
-def _layers(time: pa.DataType, language: str) -> Sequence[Layer]:
-    created_at, expired_at, total = pc.field("created_at"), pc.field("expired_at"), pc.field("total")
-    given, ungrouped, sign, minus = pc.field("given"), pc.field("ungrouped"), pc.field("sign"), pc.field("minus")
-    return (
+def _evaluated(texts: pa.Table, steps: Sequence[Declaration]) -> pa.Table:
+    source = Declaration("table_source", TableSourceNodeOptions(texts))
+    return Declaration.from_sequence([source, *steps]).to_table(use_threads=False)
+
+
+@cache
+def _steps(time: pa.DataType, language: str) -> Sequence[Declaration]:
+    created_at, expired_at = pc.field("created_at"), pc.field("expired_at")
+    return _declared(
+        [*SCHEMA.names, "priced"],
         {
             "created_at": pc.if_else(_is_plain_time(created_at), created_at, NULL),
             "expired_at": pc.if_else(_is_plain_time(expired_at), expired_at, NULL),
-            "given": pc.if_else(pc.match_substring_regex(total, _MONEY), total, NULL),
-            "priceless": total.is_null(),
             "endless": expired_at == EMPTY,
-            "type_known": _place(pc.field("type"), vocabulary("type", language)["text"]),
-            "status_known": _place(pc.field("status"), vocabulary("status", language)["text"]),
         },
+        {"created_at": created_at.cast(time), "expired_at": expired_at.cast(time)},
         {
-            "created_at": created_at.cast(time),
-            "expired_at": expired_at.cast(time),
+            "read": pc.field("priced") & _has_year(created_at) & (_has_year(expired_at) | pc.field("endless")),
+            **{f"{field}_known": _place(pc.field(field), strings(codes(field, language))) for field in LABELS},
+        },
+    )
+
+
+@cache
+def _money_steps() -> Sequence[Declaration]:
+    text, given, ungrouped = pc.field("text"), pc.field("given"), pc.field("ungrouped")
+    sign, minus, total = pc.field("sign"), pc.field("minus"), pc.field("total")
+    otherwise = pc.if_else(
+        # no column knows a negative zero
+        (given == ungrouped) & pc.is_in(sign, value_set=_PLAIN_SIGNS) & ~(minus & (total == _ZERO)),
+        NULL,
+        given,
+    )
+    return _declared(
+        ["text"],
+        {"given": pc.if_else(pc.match_substring_regex(text, _MONEY), text, NULL)},
+        {
             "ungrouped": pc.replace_substring(given, pattern=",", replacement=""),
             "minus": pc.starts_with(given, pattern="-"),
-            "read": given.is_valid() | pc.field("priceless"),
+            "read": given.is_valid() | text.is_null(),
         },
         {
             "total": pc.utf8_ltrim(ungrouped, characters="-" + "".join(CURRENCIES)).cast(pa.decimal128(18, 4)),
             "sign": pc.ascii_trim(ungrouped, characters="-.0123456789"),
-            "read": pc.field("read") & _has_year(created_at) & (_has_year(expired_at) | pc.field("endless")),
         },
         {
             "total": pc.if_else(minus, pc.negate(total), total),
-            "currency": _place(sign, SIGNS),
-            "otherwise": pc.if_else(
-                # no column knows a negative zero
-                (given == ungrouped) & pc.is_in(sign, value_set=_PLAIN_SIGNS) & ~(minus & (total == _ZERO)),
-                NULL,
-                given,
-            ),
+            "currency": pc.choose(_place(sign, strings(CURRENCIES)), *strings(CURRENCIES.values())),
+            "member": pc.binary_join_element_wise(_BEFORE, otherwise, _AFTER, _NOTHING),
         },
     )
+
+
+def _declared(names: Sequence[str], *layers: Layer) -> Sequence[Declaration]:
+    """Return projections of the columns `names`, layer after layer."""
+    steps = []
+    for layer in layers:
+        columns = {name: pc.field(name) for name in names} | dict(layer)
+        names = list(columns)
+        steps.append(Declaration("project", ProjectNodeOptions(list(columns.values()), names)))
+    return steps
 
 
 def _place(text: pc.Expression, texts: pa.StringArray) -> pc.Expression:
@@ -127,7 +150,7 @@ _MONEY = (
     rf"^-?[{''.join(CURRENCIES)}]?"
     rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
 )
-SIGNS = strings(CURRENCIES)
+_BEFORE, _AFTER, _NOTHING = map(pc.scalar, strings(['"total":"', '"', ""]))
 _PLAIN_SIGNS = strings([*PLAIN_SIGNS.values(), ""])
 _FALSE = integers([0]).cast(pa.bool_())[0]
 _ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]

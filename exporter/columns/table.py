@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -112,6 +114,11 @@ def seconds(table: pa.Table) -> pa.Int64Array:
     return pc.divide(pc.floor_temporal(instants, unit="second").view(pa.int64()), _MICROSECONDS)
 
 
+def rows_before(table: pa.Table, second: int) -> int:
+    """Return how many rows of an ordered table were made before a Unix second."""
+    return bisect_left(whole(table["created_at"]), second * 1_000_000, key=attrgetter("value"))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
     """What stands in `_extra`: how many values, how many of them no column could hold, and one of them in words."""
@@ -123,18 +130,20 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`; the example is one that no column could hold, if there is any."""
-    kept_rows = table.filter(table["_extra"].is_valid())
-    if not len(kept_rows):
+    held = whole(table["_extra"].is_valid())
+    if not held.true_count:
         return Extras(values=0, unparsed=0, example=None)
-    spelled = pc.match_substring_regex(whole(kept_rows["_extra"]), _SPELLED)
-    if kept_rows["total"].null_count:
-        spelled = pc.and_(spelled, whole(kept_rows["total"].is_valid()))
-    alike, closer = kept_rows, kept_rows[:0]
+    places, texts = pc.indices_nonzero(held), table.select(["_extra", "total"]).filter(held)
+    alike = whole(texts["_extra"])
+    spelled = pc.match_substring_regex(alike, _SPELLED)
+    if texts["total"].null_count:
+        spelled = pc.and_(spelled, whole(texts["total"].is_valid()))
+    apart = places[:1]
     if spelled.true_count < len(spelled):
-        alike, closer = kept_rows.filter(spelled), kept_rows.filter(pc.invert(spelled))
-    values = pc.sum(pc.count_substring(alike["_extra"][1:], '":"'), min_count=0).as_py()
-    closer = pa.concat_tables([closer, alike[:1]])
-    unparsed = 0
+        alike = alike.filter(spelled)
+        apart = pa.concat_arrays([places.filter(pc.invert(spelled)), places.filter(spelled)[:1]])
+    values = pc.sum(pc.count_substring(alike[1:], '":"'), min_count=0).as_py()
+    closer, unparsed = table.take(apart), 0
     examples: dict[bool, str] = {}
     for place, text in enumerate(closer["_extra"].to_pylist()):
         kept, missing = unpack(text)
@@ -162,8 +171,10 @@ def _tied(table: pa.Table) -> pa.BooleanArray | None:
 
     None if no row has.
     """
-    columns = [whole(table[name]) for name in _ORDER]
-    same = pc.and_(*(pc.equal(column[1:], column[:-1]) for column in columns))
+    times, numbers = (whole(table[name]) for name in _ORDER)
+    same = pc.equal(numbers[1:], numbers[:-1])
+    if same.true_count:
+        same = pc.and_(same, pc.equal(times[1:], times[:-1]))
     if not same.true_count:
         return None
     return pc.or_(pa.concat_arrays([_FALSE, same]), pa.concat_arrays([same, _FALSE]))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Segment:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the manifest and the spool say it."""
-        values = asdict(self.certificate)
+        values = {field.name: getattr(self.certificate, field.name) for field in fields(self.certificate)}
         return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated}
 
     @classmethod
@@ -122,13 +122,13 @@ class Manifest:
             {
                 "format": FORMAT,
                 "query": self.query,
-                "range": span_to_json(asdict(self.whole)),
+                "range": span_to_json(self.whole),
                 "timezone": self.timezone,
                 "language": self.language,
                 "base_url": self.base_url,
                 "counts": self.counts,
                 "segments": [segment.to_json() for segment in self.segments],
-                "missing": [span_to_json(asdict(span)) for span in self.missing],
+                "missing": [span_to_json(span) for span in self.missing],
                 "parts": [asdict(part) for part in self.parts],
                 "run": self.run,
             }
@@ -186,9 +186,9 @@ def plain(value: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def span_to_json(span: Mapping[str, int]) -> dict[str, str]:
-    """Return a span's fields as the manifest says them."""
-    return {"start": wire_time(span["start"]), "stop": wire_time(span["stop"])}
+def span_to_json(span: Span) -> dict[str, str]:
+    """Return a span as the manifest says it."""
+    return {"start": wire_time(span.start), "stop": wire_time(span.stop)}
 
 
 def span_from_json(value: Mapping[str, Any]) -> Span:

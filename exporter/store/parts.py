@@ -21,6 +21,9 @@ GROUP_ROWS = 131_072
 ZSTD_LEVEL = 1
 """With the encodings below, level 3 takes a quarter longer and makes larger files (`benchmarks/store.py`)."""
 
+WRITE_BYTES = 1 << 20
+"""Parquet writes a page at a time, some 14 kB: each write would stop the event loop for a moment."""
+
 QUERY_KEY = b"exporter.query"
 FORMAT_KEY = b"exporter.manifest_format"
 DIGEST_KEY = b"exporter.digest"
@@ -117,8 +120,9 @@ class _OpenPart:
         self._file = _HashedFile(disk.create(_partial(path)))
         self._first: pa.Scalar | None = None
         self._last: pa.Scalar | None = None
+        self._buffer = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), WRITE_BYTES)
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._file, mode="w"),
+            self._buffer,
             schema,
             compression=compression,
             compression_level=ZSTD_LEVEL if compression == "zstd" else None,
@@ -135,11 +139,13 @@ class _OpenPart:
         self._last = group["created_at"][-1]
 
     def close(self) -> Part:
+        self._buffer.flush()
         digest = self._file.sha256.hexdigest()
         self._writer.add_key_value_metadata({DIGEST_KEY.decode(): digest})
         self._writer.close()
+        self._buffer.flush()
         self._file.sync()
-        self._file.close()
+        self._buffer.close()
         return Part(
             name=self._name,
             rows=self.rows,
@@ -153,7 +159,7 @@ class _OpenPart:
     def abandon(self) -> None:
         self._file.deaf = True
         self._writer.close()
-        self._file.close()
+        self._buffer.close()
 
 
 class _HashedFile:

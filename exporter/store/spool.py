@@ -12,7 +12,7 @@ import time
 import zlib
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Spool:
 
     def freeze(self, whole: Span) -> None:
         """Fix the range to be covered."""
-        self._append({"whole": span_to_json(asdict(whole))}, b"")
+        self._append({"whole": span_to_json(whole)}, b"")
         self.sync()
         self.whole = whole
 
