@@ -109,34 +109,32 @@ def judge(
     starts = list(accumulate((page.rows for page in pages), initial=0))
     came = zone.table([*(page.cells for page in pages), *head])
     table, expected = came.slice(0, starts[-1]), came.slice(starts[-1])
-    seconds = columns.seconds(table)
-    ascending = _pages_ascend(seconds, starts)
+    instants = columns.instants(table)
+    ascending = _pages_ascend(instants, starts)
     own = len(closed) + len(beside)
     sizes = [page.rows for page in pages]
     for index in range(len(closed), own):
-        sizes[index] = pc.less(seconds.slice(starts[index], sizes[index]), span.stop).true_count
+        sizes[index] = columns.rows_before(table.slice(starts[index], sizes[index]), span.stop)
     if sum(sizes) < starts[-1]:
         taken = _runs(starts, sizes)
         table = pa.concat_tables(table.slice(*run) for run in taken)
-        seconds = pa.concat_arrays([seconds.slice(*run) for run in taken])
+        instants = pa.concat_arrays([instants.slice(*run) for run in taken])
     doubtful, repeats = list[int](), 0
-    rows = columns.ordered(table)
-    if columns.may_repeat(rows):
+    rows, may_repeat = columns.in_order(table)
+    if may_repeat:
         chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
         if chosen is not None:
-            seconds = seconds.take(chosen)
+            instants = instants.take(chosen)
             rows = columns.ordered(table.take(chosen))
     held = rows.num_rows
-    before, up_to_start, below = (
-        columns.rows_before(rows, second) for second in (span.start, span.start + 1, span.stop)
-    )
+    before, up_to_start, below = (columns.place_of(rows, second) for second in (span.start, span.start + 1, span.stop))
     return Verdict(
         table=rows.slice(before, below - before),
         held=held,
         below=below,
         doubt=_doubt(held, sum(sizes[:own]) / tries, below, closed, rank, ascending=ascending)
         or _missing_head(expected, rows.slice(before, up_to_start - before)),
-        doubtful=tuple(sorted({seconds[index].as_py() for index in doubtful})),
+        doubtful=tuple(sorted({instants[index].as_py() // columns.SECOND for index in doubtful})),
         repeats=repeats,
         ascending=ascending,
         short=len({page.total for page in closed}) == 1 and held < (closed[0].total or 0),
@@ -154,10 +152,17 @@ def _runs(starts: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _pages_ascend(seconds: pa.Array, starts: Sequence[int]) -> bool:
-    """Tell whether seconds go back at most where a page begins."""
-    back = pc.less(seconds[1:], seconds[:-1])
-    return not back.true_count or all(place + 1 in starts for place in pc.indices_nonzero(back).to_pylist())
+def _pages_ascend(instants: pa.Int64Array, starts: Sequence[int]) -> bool:
+    """Tell whether times go back at most within a second, or where a page begins."""
+    back = pc.less(instants[1:], instants[:-1])
+    if not back.true_count:
+        return True
+    before, after = (each.filter(back).to_pylist() for each in (instants[:-1], instants[1:]))
+    places = pc.indices_nonzero(back).to_pylist()
+    return all(
+        at + 1 in starts or one // columns.SECOND == other // columns.SECOND
+        for at, one, other in zip(places, before, after, strict=True)
+    )
 
 
 def _doubt(  # noqa: PLR0911 - one return a reason

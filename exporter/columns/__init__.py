@@ -8,12 +8,15 @@ alone can't give back stands in `_extra`.
 from exporter.columns.cells import Cells, gather
 from exporter.columns.decode import typed
 from exporter.columns.table import (
+    SECOND,
     Extras,
     extras,
     identities,
     identity_keys,
-    may_repeat,
+    in_order,
+    instants,
     ordered,
+    place_of,
     records,
     repeated,
     rows_before,
@@ -22,14 +25,17 @@ from exporter.columns.table import (
 )
 
 __all__ = [
+    "SECOND",
     "Cells",
     "Extras",
     "extras",
     "gather",
     "identities",
     "identity_keys",
-    "may_repeat",
+    "in_order",
+    "instants",
     "ordered",
+    "place_of",
     "records",
     "repeated",
     "rows_before",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,9 @@ from exporter.columns.literals import EMPTY, integers, strings, whole
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
 from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
+
+SECOND = 1_000_000
+"""A second in the unit of times."""
 
 FORMAT = "1"
 """The version of the columns' meaning."""
@@ -63,23 +65,23 @@ def records(table: pa.Table) -> Iterator[Record]:
 
 def ordered(table: pa.Table) -> pa.Table:
     """Return the rows in order of (created_at, order_id, the record's canonical JSON), in one chunk."""
+    return in_order(table)[0]
+
+
+def in_order(table: pa.Table) -> tuple[pa.Table, bool]:
+    """Return the rows `ordered`, and whether some have the same time and order number: others are different orders."""
     table = table.combine_chunks()
     table = table.take(_order(table))
     tied = _tied(table)
     if tied is None:
-        return table
+        return table, False
     rows, places = table.filter(tied), pc.indices_nonzero(tied).to_pylist()
     times, names = rows["created_at"].cast(pa.int64()).to_pylist(), rows["order_id"].to_pylist()
     keys = zip(times, names, map(canonical, records(rows)), places, strict=True)
     order = list(range(len(table)))
     for place, (*_, origin) in zip(places, sorted(keys), strict=True):
         order[place] = origin
-    return table.take(integers(order))
-
-
-def may_repeat(table: pa.Table) -> bool:
-    """Tell whether rows of an ordered table have the same time and order number: others are different orders."""
-    return _tied(table) is not None
+    return table.take(integers(order)), True
 
 
 def identities(table: pa.Table) -> pa.Int64Array:
@@ -110,18 +112,29 @@ def repeated(table: pa.Table) -> int:
 
 def seconds(table: pa.Table) -> pa.Int64Array:
     """Return the Unix second in which each order was made."""
-    instants = whole(table["created_at"]).view(pa.timestamp("us"))
-    return pc.divide(pc.floor_temporal(instants, unit="second").view(pa.int64()), _MICROSECONDS)
+    times = instants(table).view(pa.timestamp("us"))
+    return pc.divide(pc.floor_temporal(times, unit="second").view(pa.int64()), _MICROSECONDS)
+
+
+def instants(table: pa.Table) -> pa.Int64Array:
+    """Return when each order was made, in microseconds since 1970 UTC."""
+    return whole(table["created_at"]).view(pa.int64())
 
 
 def rows_before(table: pa.Table, second: int) -> int:
-    """Return how many rows of an ordered table were made before a Unix second."""
-    return bisect_left(whole(table["created_at"]), second * 1_000_000, key=attrgetter("value"))
+    """Return how many rows were made before a Unix second."""
+    count: int = pc.less(instants(table), integers([second * SECOND])[0]).true_count
+    return count
+
+
+def place_of(table: pa.Table, second: int) -> int:
+    """Return the place in an ordered table where the rows of a Unix second begin."""
+    return bisect_left(instants(table), second * SECOND, key=pa.Int64Scalar.as_py)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
-    """What stands in `_extra`: how many values, how many of them no column could hold, and one of them in words."""
+    """What stands in `_extra`: how many values, how many of them no column could hold, and one of these in words."""
 
     values: int
     unparsed: int
@@ -129,37 +142,25 @@ class Extras:
 
 
 def extras(table: pa.Table) -> Extras:
-    """Count what stands in `_extra`; the example is one that no column could hold, if there is any."""
-    held = whole(table["_extra"].is_valid())
-    if not held.true_count:
-        return Extras(values=0, unparsed=0, example=None)
-    places, texts = pc.indices_nonzero(held), table.select(["_extra", "total"]).filter(held)
-    alike = whole(texts["_extra"])
-    spelled = pc.match_substring_regex(alike, _SPELLED)
-    if texts["total"].null_count:
-        spelled = pc.and_(spelled, whole(texts["total"].is_valid()))
-    apart = places[:1]
-    if spelled.true_count < len(spelled):
-        alike = alike.filter(spelled)
-        apart = pa.concat_arrays([places.filter(pc.invert(spelled)), places.filter(spelled)[:1]])
-    values = pc.sum(pc.count_substring(alike[1:], '":"'), min_count=0).as_py()
-    closer, unparsed = table.take(apart), 0
-    examples: dict[bool, str] = {}
-    for place, text in enumerate(closer["_extra"].to_pylist()):
-        kept, missing = unpack(text)
-        values += len(kept) + len(missing)
-        lost = [
-            name
-            for name in kept.keys() & _PARSED
-            if kept[name] is not None and closer[name][place].as_py() in (None, "")
-        ]
+    """Count what stands in `_extra`."""
+    kept = whole(table["_extra"]).drop_null()
+    spelled = pc.match_substring_regex(kept, _SPELLED)
+    closer = table[:0]
+    if spelled.true_count < len(kept) or table["total"].null_count:
+        rows = table.filter(table["_extra"].is_valid())
+        spelled = pc.and_(spelled, whole(rows["total"].is_valid()))
+        kept, closer = kept.filter(spelled), rows.filter(pc.invert(spelled))
+    values = pc.sum(pc.count_substring(kept, '":"'), min_count=0).as_py()
+    unparsed, example = 0, None
+    for row in closer.to_pylist():
+        given, missing = unpack(row["_extra"])
+        lost = sorted(name for name in given.keys() & _PARSED if given[name] is not None and row[name] in (None, ""))
+        values += len(given) + len(missing)
         unparsed += len(lost)
-        if bool(lost) not in examples:
-            name = [*sorted(lost), *kept, *missing][0]
-            order_id = closer["order_id"][place].as_py() or kept.get("order_id")
-            came = repr(kept[name]) if name in kept else "missing"
-            examples[bool(lost)] = f"order {order_id!r}: {name} is {came}"
-    return Extras(values=values, unparsed=unparsed, example=examples.get(True, examples.get(False)))
+        if lost and example is None:
+            order_id = row["order_id"] or given.get("order_id")
+            example = f"order {order_id!r}: {lost[0]} is {given[lost[0]]!r}"
+    return Extras(values=values, unparsed=unparsed, example=example)
 
 
 def _order(table: pa.Table) -> pa.UInt64Array:
@@ -224,5 +225,5 @@ _SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
 """What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
 _ORDER = ("created_at", "order_id")
 _FALSE = integers([0]).cast(pa.bool_())
-_MICROSECONDS = integers([1_000_000])[0]
+_MICROSECONDS = integers([SECOND])[0]
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
