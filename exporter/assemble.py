@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from exporter import columns
 from exporter.pages import Page, Zone, absent, at_second, check_range, is_ascending
@@ -86,8 +85,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
         seconds = columns.seconds(table)
         check_range(page, seconds)
         ascending = ascending and is_ascending(seconds)
-        before = pc.less(seconds, piece.span.start).true_count
-        below = pc.less(seconds, piece.span.stop).true_count
+        before = columns.before(table, piece.span.start).true_count
+        below = columns.before(table, piece.span.stop).true_count
         if gone is None and seam.head:
             shown = table if piece.rows is None else piece.rows
             missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))
@@ -98,8 +97,7 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
             tables.append(piece.rows)
             seam = NO_SEAM
             continue
-        inside = pc.and_(pc.greater_equal(seconds, piece.span.start), pc.less(seconds, piece.span.stop))
-        tables.append(table.filter(inside))
+        tables.append(columns.within(table, piece.span.start, piece.span.stop))
         seam = NO_SEAM
         if page.last is None or page.last < piece.span.stop:
             continue

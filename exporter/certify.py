@@ -114,7 +114,7 @@ def judge(
     own = len(closed) + len(beside)
     sizes = [page.rows for page in pages]
     for index in range(len(closed), own):
-        sizes[index] = columns.rows_before(table.slice(starts[index], sizes[index]), span.stop)
+        sizes[index] = columns.before(table.slice(starts[index], sizes[index]), span.stop).true_count
     if sum(sizes) < starts[-1]:
         taken = _runs(starts, sizes)
         table = pa.concat_tables(table.slice(*run) for run in taken)
@@ -203,7 +203,7 @@ def merge(
         return None, [], 0
     starts = list(accumulate(sizes, initial=0))
     counted = pc.value_counts(identities)
-    often = pc.filter(counted.field("values"), pc.greater(counted.field("counts"), 1))
+    often = counted.field("values").filter(pc.greater(counted.field("counts"), columns.integers([1])[0]))
     suspects = pc.is_in(identities, often)
     places: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in pc.indices_nonzero(suspects).to_pylist():
@@ -219,4 +219,4 @@ def merge(
         seen = sum(len(rows) for page, rows in answers.items() if page < own)
         repeats += max(0, seen - len(answers[best]))
     chosen.sort()
-    return pa.array(chosen, pa.int64()), [place for place, row in enumerate(chosen) if row in shared], repeats
+    return columns.integers(chosen), [place for place, row in enumerate(chosen) if row in shared], repeats

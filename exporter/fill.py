@@ -92,8 +92,7 @@ class Fill:
         behaviour = self._work.behaviour
         if behaviour.end_in or self._work.final_check:
             return True
-        seconds = columns.seconds(filled.verdict.table)
-        if not len(seconds) or seconds[-1].as_py() != second:
+        if columns.place_of(filled.verdict.table, second) == len(filled.verdict.table):
             return True
         await self._work.asker.page(second, second)
         return behaviour.end_in

@@ -183,9 +183,7 @@ class FinalCheck:
         await Seek(self._work, collect).run(part)
         if self._work.missing:
             raise uncertified(self._work.missing)
-        seconds = columns.seconds(table)
-        before = table.filter(pc.less(seconds, part.start))
-        after = table.filter(pc.greater_equal(seconds, part.stop))
+        before, after = table[: columns.place_of(table, part.start)], table[columns.place_of(table, part.stop) :]
         return pa.concat_tables([before, *fresh, after]).combine_chunks()
 
 

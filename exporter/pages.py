@@ -90,7 +90,7 @@ class Zone:
 
 def at_second(table: pa.Table, second: int) -> pa.Table:
     """Return the rows of one second."""
-    return table.filter(pc.equal(columns.seconds(table), second))
+    return columns.within(table, second, second + 1)
 
 
 def absent(expected: pa.Table, found: pa.Table) -> int:

@@ -10,7 +10,6 @@ from math import inf
 
 import anyio
 import pyarrow as pa
-import pyarrow.compute as pc
 from anyio.abc import TaskGroup
 
 from exporter import columns
@@ -201,10 +200,10 @@ class Walk:
         If more comes, totals stop somewhere: what lies before has a total that would not tell of an order that went
         while its pages were asked, so it is asked again.
         """
-        seconds = columns.seconds(filled.verdict.table)
-        last = seconds[-1].as_py()
-        at_last = pc.equal(seconds, last)
-        promised = pc.sum(at_last).as_py()
+        table = filled.verdict.table
+        last = columns.instants(table)[-1].as_py() // columns.SECOND
+        earlier = table[: columns.place_of(table, last)]
+        promised = len(table) - len(earlier)
         before = Span(span.start, last)
         pending = last > span.start
 
@@ -215,7 +214,7 @@ class Walk:
                 if rows.num_rows > promised:
                     await self._seek.run(before, head=self._head, reason="more came than the total promised")
                 else:
-                    await self._fill.commit(before, filled, filled.verdict.table.filter(pc.invert(at_last)))
+                    await self._fill.commit(before, filled, earlier)
             await self._work.commit(certificate, rows)
 
         heads = tuple(page.head for page in filled.closed if page.last == last)

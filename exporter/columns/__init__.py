@@ -7,9 +7,11 @@ alone can't give back stands in `_extra`.
 
 from exporter.columns.cells import Cells, gather
 from exporter.columns.decode import typed
+from exporter.columns.literals import integers
 from exporter.columns.table import (
     SECOND,
     Extras,
+    before,
     extras,
     identities,
     identity_keys,
@@ -19,27 +21,29 @@ from exporter.columns.table import (
     place_of,
     records,
     repeated,
-    rows_before,
     schema,
     seconds,
+    within,
 )
 
 __all__ = [
     "SECOND",
     "Cells",
     "Extras",
+    "before",
     "extras",
     "gather",
     "identities",
     "identity_keys",
     "in_order",
     "instants",
+    "integers",
     "ordered",
     "place_of",
     "records",
     "repeated",
-    "rows_before",
     "schema",
     "seconds",
     "typed",
+    "within",
 ]

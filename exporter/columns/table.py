@@ -121,10 +121,14 @@ def instants(table: pa.Table) -> pa.Int64Array:
     return whole(table["created_at"]).view(pa.int64())
 
 
-def rows_before(table: pa.Table, second: int) -> int:
-    """Return how many rows were made before a Unix second."""
-    count: int = pc.less(instants(table), integers([second * SECOND])[0]).true_count
-    return count
+def before(table: pa.Table, second: int) -> pa.BooleanArray:
+    """Tell which rows were made before a Unix second."""
+    return pc.less(instants(table), integers([second * SECOND])[0])
+
+
+def within(table: pa.Table, start: int, stop: int) -> pa.Table:
+    """Return the rows made from one Unix second on and before another."""
+    return table.filter(pc.and_not(before(table, stop), before(table, start)))
 
 
 def place_of(table: pa.Table, second: int) -> int:
