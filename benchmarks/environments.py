@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from compileall import compile_dir
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -14,11 +16,17 @@ OURS = "exporter"
 """The environment that this project itself is installed in, with no more than it needs."""
 
 
+@cache
 def python_of(name: str) -> Path:
-    """Return the interpreter of an environment, made first where it is missing or its requirements have changed."""
+    """Return the interpreter of an environment, made first where it is missing or its requirements have changed.
+
+    Our own modules are compiled in their place, as pip compiles those it installs.
+    """
     requirements, folder = HERE / "requirements" / f"{name}.txt", HERE / f".venv-{name}"
     python, ready = folder / "bin" / "python", folder / ".ready"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if name == OURS:
+        compile_dir(HERE.parent / "exporter", quiet=1)
     if ready.exists() and ready.read_text() == wanted:
         return python
     print(f"installing {requirements.name} into {folder.name}", file=sys.stderr)

@@ -320,12 +320,20 @@ def test_a_signal_that_the_caller_ignores_is_ignored(engine: Callable[[Export], 
 
 
 def test_a_reader_who_has_enough_is_no_error() -> None:
-    program = "from exporter.cli import main; raise SystemExit(main(['run', 'x', '--show-settings']))"
+    command = [sys.executable, "-m", "exporter", "run", "x", "--show-settings"]
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_command_ends_with_its_exit_code_and_all_it_had_to_say() -> None:
+    command = [sys.executable, "-m", "exporter", "run", "x", "--rate", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith("\n")
 
 
 def test_help_loads_nothing_heavy() -> None:

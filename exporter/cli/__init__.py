@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
@@ -21,7 +21,7 @@ from exporter.errors import ConfigError
 
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
-__all__ = ["app", "check", "demo", "main", "plan", "run", "simulate", "status", "verify"]
+__all__ = ["app", "check", "demo", "entry", "main", "plan", "run", "simulate", "status", "verify"]
 
 
 @app.command(name="--install-completion")
@@ -50,7 +50,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in tokens
     try:
         with signals_raise():
-            return _parsed(tokens)() or 0
+            code = _parsed(tokens)() or 0
+            print(end="", flush=True)
+            return code
     except CycloptsError as error:
         return report(_wrong(error), as_json=as_json, verbose=False)
     except Failed as failed:
@@ -61,6 +63,14 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return 0
     except (Exception, Stopped) as error:  # noqa: BLE001  # told, with its exit code
         return report(error, as_json=as_json, verbose=verbose)
+
+
+def entry() -> NoReturn:
+    """Run one command and end the process with its exit code.
+
+    It ends at once: to take apart what is left in memory would take Python 0.1 s.
+    """
+    os._exit(main())
 
 
 def _parsed(tokens: list[str]) -> Callable[[], int | None]:

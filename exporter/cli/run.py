@@ -52,9 +52,9 @@ def run(out: str, /, **given: Any) -> int:
 def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
     """Export with the progress and the report that the options of the output ask for; raise `Failed` if it fails."""
     as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
+    tune()  # before the imports, which make many objects
     from exporter.export import export
 
-    tune()
     with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
         try:
             summary = until_stopped(export(out, made, on_event=progress))
