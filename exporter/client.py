@@ -150,10 +150,9 @@ class Client:
 
     def _answer(self, question: Question, reply: Reply, turn: Turn) -> Answer:
         """Decode a reply and count it; raise what else it stands for."""
-        wall = self._wall()
+        wall, now = self._wall(), self._loop.time()
+        latency = now - (now if turn.left_at is None else turn.left_at)  # decoding is no part of it
         data = envelope.read(reply, question, now=wall, secret=self._settings.api_key)
-        now = self._loop.time()
-        latency = now - (now if turn.left_at is None else turn.left_at)
         self._answers += 1
         self._latency += (latency - self._latency) * (LATENCY_WEIGHT if self._answers > 1 else 1.0)
         self._circuit.came_through()

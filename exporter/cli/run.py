@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import signal
 import sys
@@ -52,9 +53,10 @@ def run(out: str, /, **given: Any) -> int:
 def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
     """Export with the progress and the report that the options of the output ask for; raise `Failed` if it fails."""
     as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
-    tune()  # before the imports, which make many objects
+    tune()
     from exporter.export import export
 
+    gc.freeze()  # no look for cycles need go through what was imported, least of all while the first answer is decoded
     with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
         try:
             summary = until_stopped(export(out, made, on_event=progress))
@@ -82,8 +84,6 @@ GARBAGE = 50_000
 
 def tune() -> None:
     """Set up the process, which is the export's own, for many pages, several threads and large tables."""
-    import gc
-
     import pyarrow as pa
 
     gc.set_threshold(GARBAGE)
