@@ -83,15 +83,17 @@ def _rows(spelled: pa.Table, money: pa.Table, target: pa.Schema, language: str) 
         columns[field] = pc.coalesce(value, columns[field]) if value.null_count else value
         columns[f"{field}_code"] = whole(known["code"])
         members[field] = whole(known["member"])
-    columns["_extra"] = _extra(columns[REST], *(members[field] for field in sorted(members)))
+    others = [columns[REST], *(members[field] for field in LABELS)]
+    if all(each.null_count == len(each) for each in others):
+        columns["_extra"] = whole(money["alone"])
+    else:
+        columns["_extra"] = _extra(columns[REST], *(members[field] for field in sorted(members)))
     return pa.Table.from_arrays([columns[name] for name in target.names], schema=target)
 
 
 def _extra(*members: pa.StringArray) -> pa.StringArray:
     """Return the objects that hold members, null where there are none."""
     given = [each for each in members if each.null_count < len(each)]
-    if not given:
-        return members[0]
     joined = reduce(lambda one, other: pc.coalesce(pc.binary_join_element_wise(one, other, _COMMA), one, other), given)
     return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, EMPTY)
 

@@ -40,12 +40,12 @@ def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Tab
 def read_money(texts: pa.StringArray) -> pa.Table:
     """Read `total`, each text that differs from the others once: there are few.
 
-    The result has `total` and `currency`, `member`, a member of `_extra` where these two don't give the text back, else
-    null, and `read`: where it is false, the others hold anything.
+    The result has `total` and `currency`; `member`, a member of `_extra` where these two don't give the text back, else
+    null; `alone`, an `_extra` with no other member; and `read`: where it is false, the others hold anything.
     """
     encoded = texts.dictionary_encode(null_encoding="encode")
     read = _evaluated(pa.table({"text": encoded.dictionary}), _money_steps())
-    return read.select(["total", "currency", "member", "read"]).take(encoded.indices)
+    return read.select(["total", "currency", "member", "alone", "read"]).take(encoded.indices)
 
 
 @cache
@@ -117,6 +117,7 @@ def _money_steps() -> Sequence[Declaration]:
             "currency": pc.choose(_place(sign, strings(CURRENCIES)), *strings(CURRENCIES.values())),
             "member": pc.binary_join_element_wise(_BEFORE, otherwise, _AFTER, _NOTHING),
         },
+        {"alone": pc.binary_join_element_wise(_BRACE, pc.field("member"), _END_BRACE, _NOTHING)},
     )
 
 
@@ -150,7 +151,7 @@ _MONEY = (
     rf"^-?[{''.join(CURRENCIES)}]?"
     rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
 )
-_BEFORE, _AFTER, _NOTHING = map(pc.scalar, strings(['"total":"', '"', ""]))
+_BEFORE, _AFTER, _BRACE, _END_BRACE, _NOTHING = map(pc.scalar, strings(['"total":"', '"', "{", "}", ""]))
 _PLAIN_SIGNS = strings([*PLAIN_SIGNS.values(), ""])
 _FALSE = integers([0]).cast(pa.bool_())[0]
 _ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]

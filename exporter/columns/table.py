@@ -178,8 +178,9 @@ def _tied(table: pa.Table) -> pa.BooleanArray | None:
     """
     times, numbers = (whole(table[name]) for name in _ORDER)
     same = pc.equal(numbers[1:], numbers[:-1])
-    if same.true_count:
-        same = pc.and_(same, pc.equal(times[1:], times[:-1]))
+    if not same.true_count:
+        return None
+    same = pc.and_(same, pc.equal(times[1:], times[:-1]))
     if not same.true_count:
         return None
     return pc.or_(pa.concat_arrays([_FALSE, same]), pa.concat_arrays([same, _FALSE]))
