@@ -62,6 +62,8 @@ def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
             summary = until_stopped(export(out, made, on_event=progress))
         except (Exception, Stopped) as error:
             raise Failed({**progress.tally.facts(), "out": str(out)}, as_json=as_json, verbose=verbose) from error
+        finally:
+            gc.unfreeze()
     facts = dataclasses.asdict(summary)
     if not quiet:
         print(story(summary, progress.repairs), file=sys.stderr if as_json else sys.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ FORMAT = "1"
 _BATCH_ROWS = 10_000  # rows that `records` holds as Python objects
 
 
+@cache
 def schema(*, timezone: str, language: str) -> pa.Schema:
     """Return the schema of every table and file of an export, whatever the data."""
     time = pa.timestamp("us", timezone)
