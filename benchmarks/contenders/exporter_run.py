@@ -7,11 +7,14 @@ import sys
 
 from endpoint import END, START, arguments
 
+from exporter.cli import entry
+
 
 def main() -> None:
     url, out = arguments()
     options = ["--base-url", url, "--start", START, "--end", END, "--rate", "1000000", "--quiet"]
-    os.execv(sys.executable, [sys.executable, "-m", "exporter", "run", str(out / "orders"), *options, *extra()])
+    sys.argv[1:] = ["run", str(out / "orders"), *options, *extra()]
+    entry()
 
 
 def extra() -> list[str]:
