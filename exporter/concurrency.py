@@ -18,7 +18,7 @@ PACED_LATENCY = 5.0
 """Below the unpaced rates, requests of so many seconds each find room from the start."""
 FIRST = 3
 """The quickest of so many answers is what the line takes, …"""
-BUSY = 500
+BUSY = 800
 """… and so many pages a second keep one process busy."""
 PAYS = 0.2
 EPOCH = 0.05
