@@ -39,8 +39,6 @@ class Joined:
         return len(self.expired_seconds)
 
 
-_IN_TURN = ("expired_seconds", *TEXT_FIELDS)
-
 Cells: TypeAlias = Joined | pa.Table
 """One page's values: joined where all its records are well-formed, else a table in SCHEMA."""
 
@@ -61,14 +59,13 @@ def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     if not records:
         return Joined(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
     key = {name: name for name in records[0]}  # the parser shares keys between records: these are found by identity
-    values = map(itemgetter(*(key[name] for name in _IN_TURN)), records)  # each record is visited once, for all fields
-    seconds, *columns = zip(*values, strict=True)
     texts = []
-    for column in columns:
-        text = SEPARATOR.join(column)
+    for name in TEXT_FIELDS:
+        text = SEPARATOR.join(map(itemgetter(key[name]), records))
         if separators and text.count(SEPARATOR) != len(records) - 1:
             raise ValueError("the separator is within a text")
         texts.append(text.encode())
+    seconds = list(map(itemgetter(key["expired_seconds"]), records))
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
         raise TypeError("expired_seconds is no integer")
     fields = sum(map(len, records))

@@ -158,13 +158,17 @@ def extras(table: pa.Table) -> Extras:
         kept, closer = kept.filter(spelled), rows.filter(pc.invert(spelled))
     values = pc.sum(pc.count_substring(kept, '":"'), min_count=0).as_py()
     unparsed, example = 0, None
-    for row in closer.to_pylist():
-        given, missing = unpack(row["_extra"])
-        lost = sorted(name for name in given.keys() & _PARSED if given[name] is not None and row[name] in (None, ""))
+    for place, text in enumerate(closer["_extra"].to_pylist()):
+        given, missing = unpack(text)
+        lost = sorted(
+            name
+            for name in given.keys() & _PARSED
+            if given[name] is not None and closer[name][place].as_py() in (None, "")
+        )
         values += len(given) + len(missing)
         unparsed += len(lost)
         if lost and example is None:
-            order_id = row["order_id"] or given.get("order_id")
+            order_id = closer["order_id"][place].as_py() or given.get("order_id")
             example = f"order {order_id!r}: {lost[0]} is {given[lost[0]]!r}"
     return Extras(values=values, unparsed=unparsed, example=example)
 
