@@ -336,6 +336,12 @@ def test_a_command_ends_with_its_exit_code_and_all_it_had_to_say() -> None:
     assert done.stderr.endswith("\n")
 
 
+def test_what_a_failing_command_said_before_is_not_lost() -> None:
+    program = "from exporter import cli; cli.main = lambda: print('said') or 4; cli.entry()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
+
+
 def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys; from exporter.cli import main; loaded = set(sys.modules); main(['--help']); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Literal, NoReturn
 
@@ -70,7 +71,10 @@ def entry() -> NoReturn:
 
     It ends at once: to take apart what is left in memory would take Python 0.1 s.
     """
-    os._exit(main())
+    code = main()
+    with suppress(OSError):  # a command that failed has told why; it may have had more to say
+        print(end="", flush=True)
+    os._exit(code)
 
 
 def _parsed(tokens: list[str]) -> Callable[[], int | None]:
