@@ -116,9 +116,8 @@ def judge(
     for index in range(len(closed), own):
         sizes[index] = columns.before(table.slice(starts[index], sizes[index]), span.stop).true_count
     if sum(sizes) < starts[-1]:
-        taken = _runs(starts, sizes)
-        table = pa.concat_tables(table.slice(*run) for run in taken)
-        instants = pa.concat_arrays([instants.slice(*run) for run in taken])
+        table = pa.concat_tables(table.slice(*run) for run in _runs(starts, sizes))
+        instants = columns.instants(table)
     doubtful, repeats = list[int](), 0
     rows, may_repeat = columns.in_order(table)
     if may_repeat:

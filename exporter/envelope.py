@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import orjson
 
 from exporter.errors import ApiError, RejectedError, UnauthorizedError
-from exporter.orders import SUCCESS, TOO_FREQUENT, UNAUTHORIZED, Question
+from exporter.orders import SEPARATOR, SUCCESS, TOO_FREQUENT, UNAUTHORIZED, Question
 
 SHOWN = 200
 """So many characters of a foreign text are shown."""
@@ -74,8 +74,8 @@ def read(reply: Reply, question: Question, *, now: float, secret: str) -> dict[s
 
 
 def may_separate(body: bytes) -> bool:
-    """Tell whether a text in a body of JSON may hold U+001F: raw, which orjson refuses, or escaped."""
-    return b"\\" in body or b"\x1f" in body
+    """Tell whether a text in a body of JSON may hold SEPARATOR: escaped, or raw, which orjson refuses."""
+    return b"\\" in body or SEPARATOR.encode() in body
 
 
 def _page(envelope: Any) -> dict[str, Any] | None:

@@ -45,6 +45,9 @@ FIELDS = (
 IDENTITY_FIELDS = ("order_id", "type", "product", "description", "total", "created_at")
 """What never changes of an order; the other fields may differ between two looks at it."""
 
+SEPARATOR = "\x1f"
+"""Stands between texts that are joined to be split again. JSON holds it only escaped."""
+
 
 def _codes(*labels: str) -> Mapping[int, str]:
     return MappingProxyType(dict(enumerate(labels, start=1)))
@@ -163,7 +166,7 @@ class Answer:
 
     `number` counts the answers of one client in the order of their arrival; `date` is the `Date` header in Unix
     seconds; `received` is the local clock in Unix seconds; `latency` is in seconds, from the request's departure.
-    `separators` tells whether a text of its records may hold U+001F.
+    `separators` tells whether a text of its records may hold SEPARATOR.
     """
 
     question: Question

@@ -224,6 +224,7 @@ def test_extras_counts_values_and_those_that_no_column_holds() -> None:
     assert found.example == "order 'DP1': expired_seconds is 'soon'"
     spelled = extras(typed([gather(page[:2])], timezone="UTC", language="en"))
     assert (spelled.values, spelled.unparsed, spelled.example) == (2, 0, None)
+    assert extras(typed([gather([PLAIN])], timezone="UTC", language="en")).example is None
 
 
 @given(page=st.lists(RECORDS | SPELLED, max_size=5))

@@ -15,9 +15,8 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from exporter.columns.literals import SEPARATOR
 from exporter.columns.rows import REST, TEXT_FIELDS, cells_of, unknown
-from exporter.orders import FIELDS, Record
+from exporter.orders import FIELDS, SEPARATOR, Record
 
 SCHEMA = pa.schema([(name, pa.string() if name in TEXT_FIELDS else pa.int64()) for name in FIELDS]).append(
     pa.field(REST, pa.string())

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SEPARATOR = "\x1f"
-"""Stands between texts that are split in Arrow."""
+from exporter.orders import SEPARATOR
 
 
 def split(joined: bytes) -> pa.StringArray:

@@ -151,7 +151,8 @@ _MONEY = (
     rf"^-?[{''.join(CURRENCIES)}]?"
     rf"(?:0|[1-9][0-9]{{0,{MAX_WHOLE_DIGITS - 1}}}|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{1,3}})\.[0-9]{{2}}$"
 )
-_BEFORE, _AFTER, _BRACE, _END_BRACE, _NOTHING = map(pc.scalar, strings(['"total":"', '"', "{", "}", ""]))
+_BEFORE, _AFTER, _BRACE, _END_BRACE = map(pc.scalar, strings(['"total":"', '"', "{", "}"]))
+_NOTHING = pc.scalar(EMPTY)
 _PLAIN_SIGNS = strings([*PLAIN_SIGNS.values(), ""])
 _FALSE = integers([0]).cast(pa.bool_())[0]
 _ZERO = integers([0]).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 4))[0]
