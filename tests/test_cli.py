@@ -338,7 +338,8 @@ def test_a_command_ends_with_its_exit_code_and_all_it_had_to_say() -> None:
 
 def test_what_a_failing_command_said_before_is_not_lost() -> None:
     program = "from exporter import cli; cli.main = lambda: print('said') or 4; cli.entry()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", program], env=buffered, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
 
 
