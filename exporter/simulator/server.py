@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import struct
@@ -164,6 +165,7 @@ async def _serve_until_stopped(options: Options, *, attached: bool) -> None:
     if attached:
         loop.add_reader(sys.stdin, stopped.set)
     async with serving(options) as simulator:
+        gc.freeze()  # looking through millions of orders for garbage would take as long as some answers
         sys.stdout.write(f"{simulator.url}\n")
         sys.stdout.flush()
         await stopped.wait()

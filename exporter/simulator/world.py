@@ -20,6 +20,7 @@ from exporter.simulator.quirks import Quirks
 from exporter.simulator.requests import WRONG_PARAMETER, RefusedError, Request, default_range, read_request
 
 _DAY = 86_400
+_START = b'{"code":200,"data":{"list":'
 
 
 class World:
@@ -180,10 +181,13 @@ class World:
                 raise RefusedError(WRONG_PARAMETER, f"only the first {quirks.depth_cap} items can be listed")
             page = total + 1
         indices = self._lookup.page(found, (page - 1) * size, page * size, request)
-        rows = b",".join(self._rows(indices, language, now))
-        listed = b"[%b]" % rows if rows or quirks.nothing == "list" else b"null"
-        numbers = orjson.dumps(self._numbers(request, size, total))[1:]
-        return b'{"code":200,"data":{"list":%b,%b,"message":"Success"}' % (listed, numbers)
+        rows = self._rows(indices, language, now)
+        end = b',%b,"message":"Success"}' % orjson.dumps(self._numbers(request, size, total))[1:]
+        if not rows:
+            return _START + (b"[]" if quirks.nothing == "list" else b"null") + end
+        rows[0] = b"%b[%b" % (_START, rows[0])
+        rows[-1] = b"%b]%b" % (rows[-1], end)
+        return b",".join(rows)  # all there is to copy, of 127 kB
 
     def _page_size(self, asked: int) -> int:
         if self.quirks.page_size:
