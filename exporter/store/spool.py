@@ -11,7 +11,7 @@ import struct
 import time
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Spool:
     @staticmethod
     def create(path: Path, disk: Disk, heading: Mapping[str, Any]) -> None:
         """Write a spool without segments."""
-        disk.write_whole(path, b"".join(_packed({"heading": {"format": FORMAT, **heading}}, b"")))
+        disk.write_whole(path, b"".join(_packed({"heading": {"format": FORMAT, **heading}})))
 
     @property
     def spans(self) -> list[Span]:
@@ -94,17 +94,16 @@ class Spool:
 
     def freeze(self, whole: Span) -> None:
         """Fix the range to be covered."""
-        self._append({"whole": span_to_json(whole)}, b"")
+        self._append({"whole": span_to_json(whole)})
         self.sync()
         self.whole = whole
 
     def add(self, segment: Segment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""
         self._check(segment.span)
-        stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, table.schema) as writer:
-            writer.write_table(table)
-        self._keep(segment, self._append({"segment": segment.to_json()}, stream.getvalue()))
+        batches = table.combine_chunks().to_batches()
+        rows = [table.schema.serialize(), *(batch.serialize() for batch in batches)]  # a stream without its end mark
+        self._keep(segment, self._append({"segment": segment.to_json()}, rows))
         self._unsynced_rows += segment.rows
         if self._unsynced_rows >= SYNC_ROWS or self._clock() - self._synced_at >= SYNC_SECONDS:
             self.sync()
@@ -138,7 +137,7 @@ class Spool:
         finally:
             self._file.close()
 
-    def _append(self, value: Mapping[str, Any], rows: Any) -> int:
+    def _append(self, value: Mapping[str, Any], rows: Sequence[pa.Buffer] = ()) -> int:
         """Append a frame; return where it begins."""
         begin = self._file.tell()
         for piece in _packed(value, rows):
@@ -178,11 +177,10 @@ def check_version(heading: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _packed(value: Mapping[str, Any], rows: Any) -> list[Any]:
+def _packed(value: Mapping[str, Any], rows: Sequence[pa.Buffer] = ()) -> list[Any]:
     text = orjson.dumps(value)
-    body = memoryview(rows)
-    lengths = _LENGTHS.pack(_MAGIC, len(text), len(body))
-    return [lengths + _checksum(lengths, text, body) + text, body]
+    lengths = _LENGTHS.pack(_MAGIC, len(text), sum(map(len, rows)))
+    return [lengths + _checksum(lengths, text, *rows) + text, *rows]
 
 
 def _frame_at(file: File, begin: int) -> _Frame | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import CertificateError, OutputError
@@ -36,6 +36,9 @@ def test_what_is_before_the_damage_is_kept_and_the_rest_comes_again(tmp_path_fac
     spool = out.parent / ".orders.exporter" / "spool"
     fixed = spool.stat().st_size
     at = fixed + place % (len(content) - fixed)
+    if damage == "zeros":  # what is zero already is not damaged: the rows of a segment end so
+        at = len(content) - len(content[at:].lstrip(b"\0"))
+        assume(at < len(content))
     tail = {"cut": b"", "zeros": bytes(len(content) - at), "flip": bytes([content[at] ^ 64]) + content[at + 1 :]}[
         damage
     ]
