@@ -31,6 +31,9 @@ LATENCY_WEIGHT = 0.1
 TIMER_RESOLUTION = 0.001
 """asyncio rounds the waits of its timers up to milliseconds."""
 
+LONG_BODY = 32 * 1024
+"""Bytes of a reply that takes its time to decode: a full page takes half a millisecond."""
+
 GOES_ON = "what is committed stays; the same command goes on when the server is well again"
 PERSISTENT_REFUSALS = (
     "the server keeps refusing requests as too frequent at a pace of {rate:g} a second: another client seems to be "
@@ -82,6 +85,7 @@ class Client:
         self._concurrency = Concurrency.of(settings.concurrency, rate=settings.rate, unpaced=self._pacer.unpaced)
         self._circuit = Circuit(max_attempts=settings.max_attempts, patience=settings.patience)
         self._places = count()
+        self._long_bodies = asyncio.Lock()
         self._answers = 0
         self._retries = 0
         self._latency = 0.0
@@ -139,7 +143,11 @@ class Client:
             try:
                 async with turn:
                     reply = await self._transport.post(body, turn)
-                return self._answer(question, reply, turn)
+                now = self._loop.time()
+                latency = now - (now if turn.left_at is None else turn.left_at)  # decoding is no part of it
+                if len(reply.body) >= LONG_BODY:
+                    await self._in_line()
+                return self._answer(question, reply, latency=latency, in_flight=turn.in_flight)
             except TooFrequent as refusal:
                 self._refused(turn, refusal)
                 kind = REFUSED
@@ -148,16 +156,24 @@ class Client:
                 pause = self._failed(question, failure, attempts)
             await asyncio.sleep(pause)
 
-    def _answer(self, question: Question, reply: Reply, turn: Turn) -> Answer:
+    async def _in_line(self) -> None:
+        """Wait until it is this reply's turn to be decoded: one in a turn of the loop.
+
+        Whoever waits for the loop, a judged segment or a request that may leave, thus waits for one page, not for all
+        that have come.
+        """
+        async with self._long_bodies:
+            await asyncio.sleep(0)
+
+    def _answer(self, question: Question, reply: Reply, *, latency: float, in_flight: int) -> Answer:
         """Decode a reply and count it; raise what else it stands for."""
-        wall, now = self._wall(), self._loop.time()
-        latency = now - (now if turn.left_at is None else turn.left_at)  # decoding is no part of it
+        wall = self._wall()
         data = envelope.read(reply, question, now=wall, secret=self._settings.api_key)
         self._answers += 1
         self._latency += (latency - self._latency) * (LATENCY_WEIGHT if self._answers > 1 else 1.0)
         self._circuit.came_through()
         self._pacer.accepted()
-        self._concurrency.answered(latency, turn.in_flight)
+        self._concurrency.answered(latency, in_flight)
         self._on_event(
             Answered(requests=self._pacer.departures, in_flight=self._turns.in_flight, latency=self._latency)
         )

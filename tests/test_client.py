@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exporter.client import Client
+from exporter.client import LONG_BODY, Client
 from exporter.envelope import MayPass, Reply
 from exporter.errors import ApiError, RejectedError, UnauthorizedError
 from exporter.events import Answered, Event, Noticed, Refused, Retried
@@ -323,6 +323,32 @@ def test_answers_are_numbered_as_they_arrive() -> None:
 
     numbers = [answer.number for answer in ask_many(FakeTransport(answering=slow_first), 4)]
     assert numbers == [4, 1, 2, 3]
+
+
+def test_of_long_pages_that_came_together_one_is_decoded_in_a_turn_of_the_loop() -> None:
+    decoded: list[int] = []
+    turn = 0
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if len(decoded) < 6:
+            asyncio.get_running_loop().call_soon(next_turn)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Answered):
+            if not decoded:
+                next_turn()
+            decoded.append(turn)
+
+    async def told() -> None:
+        transport = FakeTransport(lambda _: page({"description": "x" * LONG_BODY}))
+        async with Client(settings(rate=1e6), transport=transport, on_event=on_event) as client:
+            await asyncio.gather(*(client.ask(question(number)) for number in range(1, 7)))
+        assert transport.peak == 6
+
+    run(told())
+    assert len(set(decoded)) == 6
 
 
 @pytest.mark.parametrize("rate", [20.0, 1e6])
