@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import anyio
-import anyio.to_thread
 import pyarrow as pa
 
 from exporter.asking import Asker
@@ -41,8 +41,19 @@ class OffLoop(Protocol):
 
 
 def off_loop(threads: int) -> OffLoop:
-    """Return a way to run functions off the event loop, so many at once."""
-    return partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(threads))
+    """Return a way to run functions off the event loop, so many at once, in the order of asking.
+
+    They start at once: `anyio.to_thread` lets the loop take a turn first, in which a page is decoded.
+    """
+    pool = ThreadPoolExecutor(threads)
+
+    async def run(function: Callable[..., T], /, *args: Any) -> T:
+        work = asyncio.get_running_loop().run_in_executor(pool, function, *args)
+        with anyio.CancelScope(shield=True):
+            await work
+        return work.result()
+
+    return run
 
 
 Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
