@@ -114,7 +114,7 @@ def judge(
     own = len(closed) + len(beside)
     sizes = [page.rows for page in pages]
     for index in range(len(closed), own):
-        sizes[index] = columns.before(table.slice(starts[index], sizes[index]), span.stop).true_count
+        sizes[index] = columns.place_of(table.slice(starts[index], sizes[index]), span.stop)
     if sum(sizes) < starts[-1]:
         table = pa.concat_tables(table.slice(*run) for run in _runs(starts, sizes))
         instants = columns.instants(table)

@@ -7,12 +7,11 @@ alone can't give back stands in `_extra`.
 
 from exporter.columns.cells import Cells, gather
 from exporter.columns.decode import typed
+from exporter.columns.extras import Extras, extras
 from exporter.columns.literals import integers
 from exporter.columns.table import (
     SECOND,
-    Extras,
     before,
-    extras,
     identities,
     identity_keys,
     in_order,

@@ -18,7 +18,7 @@ def split(joined: bytes) -> pa.StringArray:
     """Return the texts, in UTF-8, that SEPARATOR stands between."""
     ends = pa.py_buffer(array("i", [0, len(joined)]))
     whole = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(joined)])
-    return pc.split_pattern(whole, SEPARATOR).flatten()
+    return pc.split_pattern(whole, SEPARATOR).values
 
 
 def strings(values: Iterable[str]) -> pa.StringArray:

@@ -1,27 +1,19 @@
-"""Read times, money and labels that are spelled as an API may well do, all rows of many pages at once.
-
-Each call evaluates expressions in Arrow, off the interpreter's lock. Kernels called one by one would each want the lock
-back while the event loop holds it, and wait for it longer than they run.
-
-The classes are those of `pyarrow.acero`, from where it takes them: it imports pandas, too, where that is installed.
-"""
+"""Read times, money and labels that are spelled as an API may well do, all rows of many pages at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow._acero import Declaration, ProjectNodeOptions, TableSourceNodeOptions
+from pyarrow._acero import Declaration
 
 from exporter.columns.cells import SCHEMA
+from exporter.columns.expressions import evaluated, projections
 from exporter.columns.literals import EMPTY, NULL, integers, strings
 from exporter.columns.values import CURRENCIES, EARLIEST, LABELS, MAX_WHOLE_DIGITS, PLAIN_SIGNS, codes
 from exporter.orders import plain_language
-
-Layer = Mapping[str, pc.Expression]
-"""Columns as they follow from those of the layer before, whose other columns stay."""
 
 
 def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Table | None:
@@ -32,7 +24,7 @@ def read_spelled(texts: pa.Table, *, time: pa.DataType, language: str) -> pa.Tab
     `status_known` are the label's place in the `vocabulary`; null where it is none of them.
     """
     try:
-        return _evaluated(texts, _steps(time, language))
+        return evaluated(texts, _steps(time, language))
     except pa.ArrowInvalid:
         return None
 
@@ -44,7 +36,7 @@ def read_money(texts: pa.StringArray) -> pa.Table:
     null; `alone`, an `_extra` with no other member; and `read`: where it is false, the others hold anything.
     """
     encoded = texts.dictionary_encode(null_encoding="encode")
-    read = _evaluated(pa.table({"text": encoded.dictionary}), _money_steps())
+    read = evaluated(pa.table({"text": encoded.dictionary}), _money_steps())
     return read.select(["total", "currency", "member", "alone", "read"]).take(encoded.indices)
 
 
@@ -67,15 +59,10 @@ def vocabulary(field: str, language: str) -> pa.Table:
     )
 
 
-def _evaluated(texts: pa.Table, steps: Sequence[Declaration]) -> pa.Table:
-    source = Declaration("table_source", TableSourceNodeOptions(texts))
-    return Declaration.from_sequence([source, *steps]).to_table(use_threads=False)
-
-
 @cache
 def _steps(time: pa.DataType, language: str) -> Sequence[Declaration]:
     created_at, expired_at = pc.field("created_at"), pc.field("expired_at")
-    return _declared(
+    return projections(
         [*SCHEMA.names, "priced"],
         {
             "created_at": pc.if_else(_is_plain_time(created_at), created_at, NULL),
@@ -100,7 +87,7 @@ def _money_steps() -> Sequence[Declaration]:
         NULL,
         given,
     )
-    return _declared(
+    return projections(
         ["text"],
         {"given": pc.if_else(pc.match_substring_regex(text, _MONEY), text, NULL)},
         {
@@ -119,16 +106,6 @@ def _money_steps() -> Sequence[Declaration]:
         },
         {"alone": pc.binary_join_element_wise(_BRACE, pc.field("member"), _END_BRACE, _NOTHING)},
     )
-
-
-def _declared(names: Sequence[str], *layers: Layer) -> Sequence[Declaration]:
-    """Return projections of the columns `names`, layer after layer."""
-    steps = []
-    for layer in layers:
-        columns = {name: pc.field(name) for name in names} | dict(layer)
-        names = list(columns)
-        steps.append(Declaration("project", ProjectNodeOptions(list(columns.values()), names)))
-    return steps
 
 
 def _place(text: pc.Expression, texts: pa.StringArray) -> pc.Expression:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from exporter.columns.literals import EMPTY, integers, strings, whole
 from exporter.columns.rows import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
-from exporter.orders import FIELDS, IDENTITY_FIELDS, Record
+from exporter.orders import IDENTITY_FIELDS, Record
 
 SECOND = 1_000_000
 """A second in the unit of times."""
@@ -138,41 +137,6 @@ def place_of(table: pa.Table, second: int) -> int:
     return bisect_left(instants(table), second * SECOND, key=pa.Int64Scalar.as_py)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Extras:
-    """What stands in `_extra`: how many values, how many of them no column could hold, and one of these in words."""
-
-    values: int
-    unparsed: int
-    example: str | None
-
-
-def extras(table: pa.Table) -> Extras:
-    """Count what stands in `_extra`."""
-    kept = whole(table["_extra"]).drop_null()
-    spelled = pc.match_substring_regex(kept, _SPELLED)
-    closer = table[:0]
-    if spelled.true_count < len(kept) or table["total"].null_count:
-        rows = table.filter(table["_extra"].is_valid())
-        spelled = pc.and_(spelled, whole(rows["total"].is_valid()))
-        kept, closer = kept.filter(spelled), rows.filter(pc.invert(spelled))
-    values = pc.sum(pc.count_substring(kept, '":"'), min_count=0).as_py()
-    unparsed, example = 0, None
-    for place, text in enumerate(closer["_extra"].to_pylist()):
-        given, missing = unpack(text)
-        lost = sorted(
-            name
-            for name in given.keys() & _PARSED
-            if given[name] is not None and closer[name][place].as_py() in (None, "")
-        )
-        values += len(given) + len(missing)
-        unparsed += len(lost)
-        if lost and example is None:
-            order_id = closer["order_id"][place].as_py() or given.get("order_id")
-            example = f"order {order_id!r}: {lost[0]} is {given[lost[0]]!r}"
-    return Extras(values=values, unparsed=unparsed, example=example)
-
-
 def _order(table: pa.Table) -> pa.UInt64Array:
     return pc.sort_indices(table, [(name, "ascending") for name in _ORDER])
 
@@ -232,9 +196,6 @@ _NO_LANGUAGE = (
     "read the Parquet files with pyarrow, which keeps their metadata; or set what the export was made with, such as "
     "table.replace_schema_metadata({'exporter.language': 'en'})"
 )
-_SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
-"""What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
 _ORDER = ("created_at", "order_id")
 _FALSE = integers([0]).cast(pa.bool_())
 _MICROSECONDS = integers([SECOND])[0]
-_PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
