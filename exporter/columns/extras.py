@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,8 +27,7 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`."""
-    rows, closer = table.select(["_extra"]), table[:0]
-    counted = _counted(rows)
+    counted, closer = _counted(table.select(["_extra"])), table[:0]
     if counted["spelled"] < counted["kept"] or table["total"].null_count:
         kept = table.filter(table["_extra"].is_valid())
         spelled = pc.and_(pc.match_substring_regex(whole(kept["_extra"]), _SPELLED), whole(kept["total"].is_valid()))
@@ -49,23 +50,23 @@ def extras(table: pa.Table) -> Extras:
 
 
 def _counted(rows: pa.Table) -> dict[str, int]:
-    """Count the rows `kept` whose `_extra` is not null, those `spelled`, and the `values`, if all are `spelled`."""
-    return {name: column[0].as_py() for name, column in zip(_COUNTS, evaluated(rows, _steps()).columns, strict=True)}
+    """Count the rows `kept` that have an `_extra`, those of them `spelled`, and the `values` if that is all of them."""
+    counts: dict[str, int] = evaluated(rows, _steps()).to_pylist()[0]
+    return counts
 
 
-def _steps() -> list[Declaration]:
-    text = pc.field("_extra")
+@cache
+def _steps() -> Sequence[Declaration]:
+    text, none = pc.field("_extra"), pc.ScalarAggregateOptions(min_count=0)
     layer = {"spelled": pc.match_substring_regex(text, _SPELLED), "values": pc.count_substring(text, '":"')}
-    none = pc.ScalarAggregateOptions(min_count=0)
-    sums = [(name, "sum", none, name) for name in ("spelled", "values")]
+    counts = [("_extra", "count", None, "kept"), ("spelled", "sum", none, "spelled"), ("values", "sum", none, "values")]
     return [
         Declaration("filter", FilterNodeOptions(text.is_valid())),
         *projections(["_extra"], layer),
-        Declaration("aggregate", AggregateNodeOptions([("_extra", "count", None, "kept"), *sums])),
+        Declaration("aggregate", AggregateNodeOptions(counts)),
     ]
 
 
-_COUNTS = ("kept", "spelled", "values")
 _SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
 """What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
