@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,10 +24,10 @@ NICENESS = 5
 
 
 def _step_back() -> None:
-    """Let the other threads go first, where the system knows threads by themselves."""
+    """Let the other threads go first, where this is said of one thread and not of the process."""
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            os.nice(NICENESS)
 
 
 class Feed:

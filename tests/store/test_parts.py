@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from exporter import columns
 from exporter.store import parts
+from exporter.store.feed import NICENESS
 from exporter.store.place import digest_in
 from tests.store.orders import (
     BEGIN,
@@ -176,3 +180,17 @@ def test_fractions_and_a_dense_second_survive(tmp_path):
     manifest = export(tmp_path / "orders", [(certificate(whole(10), 300), rows)])
     assert manifest.parts[0].max_created_at == "2023-11-15T06:13:20.250000+08:00"
     assert list(columns.records(pq.read_table(tmp_path / "orders"))) == list(columns.records(rows))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is the process's")
+def test_only_the_thread_that_writes_parts_steps_back(tmp_path, monkeypatch):
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen: list[int] = []
+    write = parts.PartWriter.add
+    monkeypatch.setattr(parts.PartWriter, "add", lambda *given: (seen.append(niceness()), write(*given)))
+    before = niceness()
+    export(tmp_path / "orders", list(segments(ROWS, cuts(4, seconds=100))))
+    assert niceness() == before
+    assert set(seen) == {min(before + NICENESS, 19)}
