@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from pyarrow._acero import AggregateNodeOptions, Declaration, FilterNodeOptions
 
 from exporter.columns.expressions import evaluated, projections
-from exporter.columns.literals import whole
 from exporter.columns.rows import unpack
 from exporter.orders import FIELDS
 
@@ -27,12 +26,8 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`."""
-    counted, closer = _counted(table.select(["_extra"])), table[:0]
-    if counted["spelled"] < counted["kept"] or table["total"].null_count:
-        kept = table.filter(table["_extra"].is_valid())
-        spelled = pc.and_(pc.match_substring_regex(whole(kept["_extra"]), _SPELLED), whole(kept["total"].is_valid()))
-        closer = kept.filter(pc.invert(spelled))
-        counted = _counted(kept.select(["_extra"]).filter(spelled))
+    counted = evaluated(table.select(["_extra", "total"]), _counting()).to_pylist()[0]
+    closer = table[:0] if counted["plain"] == counted["kept"] else evaluated(table, _leaving_plain())
     values, unparsed, example = counted["values"], 0, None
     for place, text in enumerate(closer["_extra"].to_pylist()):
         given, missing = unpack(text)
@@ -49,24 +44,30 @@ def extras(table: pa.Table) -> Extras:
     return Extras(values=values, unparsed=unparsed, example=example)
 
 
-def _counted(rows: pa.Table) -> dict[str, int]:
-    """Count the rows `kept` that have an `_extra`, those of them `spelled`, and the `values` if that is all of them."""
-    counts: dict[str, int] = evaluated(rows, _steps()).to_pylist()[0]
-    return counts
-
-
 @cache
-def _steps() -> Sequence[Declaration]:
-    text, none = pc.field("_extra"), pc.ScalarAggregateOptions(min_count=0)
-    layer = {"spelled": pc.match_substring_regex(text, _SPELLED), "values": pc.count_substring(text, '":"')}
-    counts = [("_extra", "count", None, "kept"), ("spelled", "sum", none, "spelled"), ("values", "sum", none, "values")]
+def _counting() -> Sequence[Declaration]:
+    """Count the rows `kept` that have an `_extra`, those of them that are `plain`, and the `values` of the plain."""
+    plain, none = pc.field("plain"), pc.ScalarAggregateOptions(min_count=0)
+    counts = [("_extra", "count", None, "kept"), ("plain", "sum", none, "plain"), ("values", "sum", none, "values")]
     return [
-        Declaration("filter", FilterNodeOptions(text.is_valid())),
-        *projections(["_extra"], layer),
+        Declaration("filter", FilterNodeOptions(_EXTRA.is_valid())),
+        *projections(
+            ["_extra"],
+            {"plain": _PLAIN},
+            {"values": pc.count_substring(_EXTRA, '":"') * plain.cast(pa.int32())},
+        ),
         Declaration("aggregate", AggregateNodeOptions(counts)),
     ]
 
 
-_SPELLED = r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'
-"""What `_extra` holds where texts were merely spelled otherwise, if the row has a total."""
+@cache
+def _leaving_plain() -> Sequence[Declaration]:
+    return [Declaration("filter", FilterNodeOptions(_EXTRA.is_valid() & ~_PLAIN))]
+
+
+_EXTRA = pc.field("_extra")
+_PLAIN = (
+    pc.match_substring_regex(_EXTRA, r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$') & pc.field("total").is_valid()
+)
+"""Tell where texts were merely spelled otherwise: each value is one text, and a column holds what it says."""
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row
