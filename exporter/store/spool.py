@@ -1,8 +1,9 @@
 """Keep committed segments on disk until they are in the result: one append-only file of checksummed frames.
 
 A frame is a header (magic, length of the JSON, length of the rows, CRC-32 of all that), a JSON object, and the rows as
-an Arrow IPC stream. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the range; any other frame
-is a `segment`, in place of an earlier one of the same span. What a crash tore at the end is cut off: it never counted.
+an Arrow IPC stream without its end mark. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the
+range; any other frame is a `segment`, in place of an earlier one of the same span. What a crash tore at the end is cut
+off: it never counted.
 """
 
 from __future__ import annotations
@@ -101,8 +102,7 @@ class Spool:
     def add(self, segment: Segment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""
         self._check(segment.span)
-        batches = table.combine_chunks().to_batches()
-        rows = [table.schema.serialize(), *(batch.serialize() for batch in batches)]  # a stream without its end mark
+        rows = [table.schema.serialize(), *(batch.serialize() for batch in table.to_batches())]
         self._keep(segment, self._append({"segment": segment.to_json()}, rows))
         self._unsynced_rows += segment.rows
         if self._unsynced_rows >= SYNC_ROWS or self._clock() - self._synced_at >= SYNC_SECONDS:
