@@ -11,7 +11,6 @@ counts both. How many there were when a segment was certified stands in the mani
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -191,7 +190,7 @@ class _Rows:
             yield f"{name}: its rows are not in order of created_at, order_id and content; the rest was not counted"
             return
         seconds = columns.seconds(table)
-        last = _before(seconds, seconds[-1].as_py())
+        last = columns.place_of(table, seconds[-1].as_py())
         self._held = table.slice(last)
         yield from self._count(table.slice(0, last))
 
@@ -205,11 +204,11 @@ class _Rows:
                 yield from self._close_segment()
             span = self._left[-1].span if self._left else None
             if span is not None and span.start <= second:
-                to = _before(seconds, span.stop)
+                to = columns.place_of(table, span.stop)
                 self._rows += to - at
                 self._repeated += columns.repeated(table.slice(at, to - at))
             else:
-                to = len(table) if span is None else _before(seconds, span.start)
+                to = len(table) if span is None else columns.place_of(table, span.start)
                 yield f"{to - at:,} rows from {wire_time(second)} on lie in no certified span"
             at = to
 
@@ -220,8 +219,3 @@ class _Rows:
         if self._repeated != segment.repeated:
             yield f"{segment.span} has {self._repeated:,} orders told twice, not {segment.repeated:,} as when certified"
         self._rows = self._repeated = 0
-
-
-def _before(seconds: pa.Int64Array, bound: int) -> int:
-    """Return how many of the ascending seconds are before `bound`."""
-    return bisect_left(seconds, bound, key=lambda second: second.as_py())
