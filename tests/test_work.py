@@ -12,6 +12,19 @@ from exporter.work import off_loop
 PATIENCE = 10.0
 
 
+class Held:
+    """Work that has begun, and lasts until it may end."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = Event(), Event()
+        self.seen: list[str] = []
+
+    def __call__(self) -> None:
+        self.begun.set()
+        assert self.end.wait(PATIENCE)
+        self.seen.append("it ended")
+
+
 def test_work_starts_before_the_loop_takes_a_turn() -> None:
     begun = Event()
 
@@ -43,50 +56,37 @@ def test_as_many_work_at_once_as_told_and_none_on_the_loop() -> None:
 
 
 def test_after_work_whose_caller_is_gone_the_next_waits_for_its_end() -> None:
-    begun, end = Event(), Event()
-    seen: list[str] = []
-
-    def slow() -> None:
-        begun.set()
-        assert end.wait(PATIENCE)
-        seen.append("the first ended")
+    held = Held()
 
     async def story() -> None:
         run = off_loop(1)
-        first = asyncio.ensure_future(run(slow))
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        first = asyncio.ensure_future(run(held))
+        await asyncio.to_thread(held.begun.wait, PATIENCE)
         first.cancel()
-        second = asyncio.ensure_future(run(seen.append, "the second came"))
+        second = asyncio.ensure_future(run(held.seen.append, "the next came"))
         await asyncio.wait([first])
         assert first.cancelled()
-        assert not seen
-        end.set()
+        assert not held.seen
+        held.end.set()
         await second
 
     asyncio.run(story())
-    assert seen == ["the first ended", "the second came"]
+    assert held.seen == ["it ended", "the next came"]
 
 
 def test_a_scope_that_is_cancelled_waits_for_the_work() -> None:
-    begun, end = Event(), Event()
-    seen: list[str] = []
-
-    def slow() -> str:
-        begun.set()
-        assert end.wait(PATIENCE)
-        seen.append("it ended")
-        return "a result"
+    held = Held()
 
     async def stop(scope: anyio.CancelScope) -> None:
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(held.begun.wait, PATIENCE)
         scope.cancel()
-        asyncio.get_running_loop().call_soon(end.set)
+        asyncio.get_running_loop().call_soon(held.end.set)
 
     async def story() -> None:
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as scope:
                 tasks.start_soon(stop, scope)
-                seen.append(await off_loop(1)(slow))
+                await off_loop(1)(held)
+        assert held.seen == ["it ended"]
 
     asyncio.run(story())
-    assert seen[0] == "it ended"
