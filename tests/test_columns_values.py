@@ -227,9 +227,27 @@ def test_extras_counts_values_and_those_that_no_column_holds() -> None:
     assert extras(typed([gather([PLAIN])], timezone="UTC", language="en")).example is None
 
 
-@given(page=st.lists(RECORDS | SPELLED, max_size=5))
-def test_extras_counts_as_plain_python_does(page: list[Record]) -> None:
+NEW = st.dictionaries(
+    st.text('":,~ab', max_size=4), st.text('":,{}\\~', max_size=4) | st.integers() | st.none() | st.just([{"a": ":"}])
+)
+"""Fields that no column has, with names and texts that are hard to tell from what JSON is made of."""
+
+
+@given(page=st.lists(RECORDS | SPELLED, max_size=5), new=st.lists(NEW, min_size=5, max_size=5))
+def test_extras_counts_as_plain_python_does(page: list[Record], new: list[Record]) -> None:
+    assert_extras_of([added | record for added, record in zip(new, page, strict=False)])
+
+
+@pytest.mark.parametrize("value", [5, True, None, "never", ...])
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"created_at"}))
+def test_extras_tells_what_one_column_lost(name: str, value: Any) -> None:
+    changed = PLAIN | {"new": 1, name: value}
+    assert_extras_of([PLAIN, {name: value for name, value in changed.items() if value is not ...}])
+
+
+def assert_extras_of(page: list[Record]) -> None:
     table = typed([gather(page)], timezone="UTC", language="en")
+    assert list(records(table)) == page
     values = unparsed = 0
     for row in table.to_pylist():
         kept, missing = unpack(row["_extra"] or "{}")

@@ -58,15 +58,13 @@ def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     if not records:
         return Joined(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
     key = {name: name for name in records[0]}  # the parser shares keys between records: these are found by identity
-    texts = []
-    for name in TEXT_FIELDS:
-        text = SEPARATOR.join(map(itemgetter(key[name]), records))
-        if separators and text.count(SEPARATOR) != len(records) - 1:
-            raise ValueError("the separator is within a text")
-        texts.append(text.encode())
-    seconds = list(map(itemgetter(key["expired_seconds"]), records))
+    values = itemgetter(*(key[name] for name in (*TEXT_FIELDS, "expired_seconds")))
+    *columns, seconds = zip(*map(values, records), strict=True)
+    texts = [SEPARATOR.join(column) for column in columns]
+    if separators and any(text.count(SEPARATOR) != len(records) - 1 for text in texts):
+        raise ValueError("the separator is within a text")
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
         raise TypeError("expired_seconds is no integer")
     fields = sum(map(len, records))
-    rest = "" if fields == len(FIELDS) * len(records) else SEPARATOR.join(map(unknown, records))
-    return Joined(texts=texts, expired_seconds=array("q", seconds), rest=rest.encode())
+    rest = b"" if fields == len(FIELDS) * len(records) else unknown(records)
+    return Joined(texts=[text.encode() for text in texts], expired_seconds=array("q", seconds), rest=rest)

@@ -25,27 +25,44 @@ class Extras:
 
 
 def extras(table: pa.Table) -> Extras:
-    """Count what stands in `_extra`."""
-    counted = evaluated(table.select(["_extra", "total"]), _counting()).to_pylist()[0]
-    closer = table[:0] if counted["plain"] == counted["kept"] else evaluated(table, _leaving_plain())
-    values, unparsed, example = counted["values"], 0, None
-    for place, text in enumerate(closer["_extra"].to_pylist()):
+    """Count what stands in `_extra`: of most rows by patterns, of those that remain one by one."""
+    values, unparsed, example = 0, 0, None
+    for way in (_SPELLED, _FLAT):
+        counted = evaluated(table.select(["_extra", "total"]), _counting(way)).to_pylist()[0]
+        values += counted["values"]
+        table = table[:0] if counted["plain"] == counted["kept"] else evaluated(table, _leaving(way))
+        if not len(table):
+            break
+    for place, text in enumerate(table["_extra"].to_pylist()):
         given, missing = unpack(text)
         lost = sorted(
             name
             for name in given.keys() & _PARSED
-            if given[name] is not None and closer[name][place].as_py() in (None, "")
+            if given[name] is not None and table[name][place].as_py() in (None, "")
         )
         values += len(given) + len(missing)
         unparsed += len(lost)
         if lost and example is None:
-            order_id = closer["order_id"][place].as_py() or given.get("order_id")
+            order_id = table["order_id"][place].as_py() or given.get("order_id")
             example = f"order {order_id!r}: {lost[0]} is {given[lost[0]]!r}"
     return Extras(values=values, unparsed=unparsed, example=example)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Way:
+    """A pattern of texts in which no column lost anything, and what each member of them has once."""
+
+    pattern: pc.Expression
+    member: str
+
+    @property
+    def plain(self) -> pc.Expression:
+        """Tell which texts it is true of: a price that does not parse is lost."""
+        return self.pattern & pc.field("total").is_valid()
+
+
 @cache
-def _counting() -> Sequence[Declaration]:
+def _counting(way: _Way) -> Sequence[Declaration]:
     """Count the rows `kept` that have an `_extra`, those of them that are `plain`, and the `values` of the plain."""
     plain, none = pc.field("plain"), pc.ScalarAggregateOptions(min_count=0)
     counts = [("_extra", "count", None, "kept"), ("plain", "sum", none, "plain"), ("values", "sum", none, "values")]
@@ -53,21 +70,29 @@ def _counting() -> Sequence[Declaration]:
         Declaration("filter", FilterNodeOptions(_EXTRA.is_valid())),
         *projections(
             ["_extra"],
-            {"plain": _PLAIN},
-            {"values": pc.count_substring(_EXTRA, '":"') * plain.cast(pa.int32())},
+            {"plain": way.plain},
+            {"values": pc.count_substring(_EXTRA, way.member) * plain.cast(pa.int32())},
         ),
         Declaration("aggregate", AggregateNodeOptions(counts)),
     ]
 
 
 @cache
-def _leaving_plain() -> Sequence[Declaration]:
-    return [Declaration("filter", FilterNodeOptions(_EXTRA.is_valid() & ~_PLAIN))]
+def _leaving(way: _Way) -> Sequence[Declaration]:
+    return [Declaration("filter", FilterNodeOptions(_EXTRA.is_valid() & ~way.plain))]
 
 
 _EXTRA = pc.field("_extra")
-_PLAIN = (
-    pc.match_substring_regex(_EXTRA, r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$') & pc.field("total").is_valid()
+_SPELLED = _Way(
+    pattern=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'), member='":"'
 )
-"""Tell where texts were merely spelled otherwise: each value is one text, and a column holds what it says."""
+"""Texts that were merely spelled otherwise."""
+_FLAT = _Way(
+    pattern=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"[^":\\]*":(?:"(?:[^":\\][^"\\]*)?"|[^"\\{}\[\],]+))+\}$')
+    & ~pc.match_substring_regex(
+        _EXTRA, r'"(?:order_id|product|description|expired_at|expired_seconds)":|"(?:status|total|type)":[^"]'
+    ),
+    member='":',
+)
+"""Fields that no column has, too, if nothing is nested or escaped in them: a colon after a quote ends a name."""
 _PARSED = frozenset(FIELDS) - {"created_at"}  # without a time there is no row

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
 from exporter.columns.values import LABELS, codes, parse_money, parse_time, plain_money, plain_time
 from exporter.errors import CertificateError
-from exporter.orders import FIELDS, Record, plain_language
+from exporter.orders import FIELDS, SEPARATOR, Record, plain_language
 
 TEXT_FIELDS = tuple(name for name in FIELDS if name != "expired_seconds")
 REST = "rest"
@@ -43,9 +44,15 @@ def cells_of(record: Record) -> RecordCells:
     return cells | {REST: rest and rest[1:-1]}
 
 
-def unknown(record: Record) -> str:
-    """Return the members of `_extra` for the fields of a record that no column has."""
-    return (pack({name: record[name] for name in record.keys() - _KNOWN}) or "")[1:-1]
+def unknown(records: Sequence[Record]) -> bytes:
+    """Return each record's members of `_extra` for the fields that no column has, joined by SEPARATOR.
+
+    Raise TypeError or ValueError where that takes more than writing them down, as `pack` does.
+    """
+    kept = [{name: value for name, value in record.items() if name not in _KNOWN} for record in records]
+    if any(name.startswith("~") for name in set().union(*kept)):
+        raise ValueError("a field has a name that `_extra` spells with another `~`")
+    return SEPARATOR.encode().join(map(_sorted, kept)).replace(_BETWEEN, SEPARATOR.encode())[1:-1]
 
 
 def row_of(cells: RecordCells, *, language: str) -> Row:
@@ -94,7 +101,7 @@ def unpack(text: str) -> tuple[Record, list[str]]:
 def canonical(value: object) -> str:
     """Return JSON that is the same for equal values, and only for them: keys sorted, types told apart."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return _sorted(value).decode()
     except TypeError:  # lone surrogates, large integers and deep nesting are beyond orjson
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
@@ -138,6 +145,8 @@ def _no_time(cells: RecordCells) -> CertificateError:
     return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, no time", hint=_NO_TIME)
 
 
+_sorted = partial(orjson.dumps, option=orjson.OPT_SORT_KEYS)
+_BETWEEN = f"}}{SEPARATOR}{{".encode()  # nowhere else: in JSON the separator is escaped
 _KNOWN = frozenset(FIELDS)
 _NO_TIME = (
     "without a time neither order nor completeness can be known: narrow --start and --end so that they leave this "
