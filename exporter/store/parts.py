@@ -30,9 +30,10 @@ DIGEST_KEY = b"exporter.digest"
 """Keys of a part's file metadata: the query, the manifest's version, the digest of all bytes before the footer."""
 
 _DICTIONARIES = (
-    "type", "type_code", "status", "status_code", "product", "description", "currency", "expired_seconds",
+    "type", "type_code", "status", "status_code", "product", "description", "total", "currency", "expired_seconds",
 )  # fmt: skip
-"""Columns of few values. Of 1M rows `description` saves 8% where it repeats, costs 1% where it never does."""
+"""Columns of few values. Of 1M rows `description` saves 8% where it repeats, costs 1% where it never does; of `total`
+it is 6% and 10%, and prices repeat."""
 
 _DELTAS = ("created_at", "expired_at")
 _ORDER = ("created_at", "order_id")
