@@ -198,10 +198,19 @@ class Seek:
         return False
 
     async def _within(self, span: Span) -> bool:
-        """Tell whether orders of a span come if it is asked for with the seconds beside it, which bounds may need."""
-        page = await self._work.asker.page(span.start - OUTER, span.stop)
-        seconds = await self._work.off_loop(self._work.zone.seconds, page)
-        return any(second in span for second in seconds.to_pylist())
+        """Tell whether orders of a span come if it is asked for with the seconds beside it, which bounds may need.
+
+        With one of them, too: a full page that starts with its latest second may show nothing but that one.
+        """
+        before, after = span.start - OUTER, span.stop
+        for first, last in ((before, after), (before, after - 1), (span.start, after)):
+            page = await self._work.asker.page(first, last)
+            seconds = await self._work.off_loop(self._work.zone.seconds, page)
+            if any(second in span for second in seconds.to_pylist()):
+                return True
+            if page.rows < self._work.behaviour.fullest:
+                break
+        return False
 
     async def _deleted(self, gone: Gone) -> bool:
         """Tell whether records that did not come again are gone; if they are not, spans must be padded at the start."""

@@ -111,6 +111,14 @@ def test_a_full_page_of_one_second_hides_no_order_before_it_that_exclusive_bound
     assert drive(run_on(server, segment_pages=1, final_check=False))
 
 
+def test_a_full_page_of_the_second_after_a_span_hides_no_order_of_it_when_work_goes_on() -> None:
+    habits = Habits(sort="descending", open_start=True)
+    server = scripted(made_at(*[1] * (PAGE + 1), *[2] * 2 * PAGE), habits, seconds=3)
+    run = run_on(server, final_check=False)
+    run.stop_after = 5
+    drive(run)
+
+
 class ByName(HostileServer):
     """Sorts by name, whatever was asked: an order that came late with an early time lies on a late page."""
 
