@@ -70,8 +70,8 @@ class Assembly:
     seam: Seam
 
 
-def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assembly:
-    """Join pieces in order of time, the first of them at the given seam.
+def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, following: Piece | None = None) -> Assembly:
+    """Join pieces in order of time, the first of them at the given seam, the last one to the piece that follows.
 
     Each piece takes from its own page the records of its span, so what two answers say of one second never mixes; but
     where a page ended within a second, the next answer must show that second's records again.
@@ -79,7 +79,7 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
     tables: list[pa.Table] = []
     ascending, gone = True, None
     jumps: list[Jump] = []
-    for piece in pieces:
+    for piece in (*pieces, *filter(None, [following])):
         page = piece.page
         table = zone.table([page.cells])
         seconds = columns.seconds(table)
@@ -93,6 +93,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM) -> Assem
             gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
         if seam.left is not None and page.total != seam.left + before:
             jumps.append(replace(seam.piece, short=page.total is not None))
+        if piece is following:
+            break
         if piece.rows is not None:
             tables.append(piece.rows)
             seam = NO_SEAM

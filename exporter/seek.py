@@ -68,11 +68,12 @@ class Seek:
     async def _group(self, at: int, stop: int, seam: Seam) -> tuple[list[Piece], Assembly, tuple[Span, str] | None]:
         """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
         work, suspect = self._work, False
-        for _ in range(TRIES):
+        for _ in range(1 + TRIES):  # one may be spent on learning that spans must be padded
             ascending, padded = work.behaviour.ascending, work.behaviour.pad_start > 0
             found = self._pieces(at, stop, overlaps=bool(seam.head)) if ascending else self._halves(at, stop)
             pieces, doubt = await found
-            assembly = await work.off_loop(assemble, work.zone, pieces, seam)
+            following = await self._following(pieces, stop) if ascending and not doubt else None
+            assembly = await work.off_loop(assemble, work.zone, pieces, seam, following)
             work.behaviour.ascending = work.behaviour.ascending and (assembly.ascending or not ascending)
             if ascending and not work.behaviour.ascending:
                 continue
@@ -105,6 +106,20 @@ class Seek:
                 return pieces, (Span(at, at + 1), str(doubt))
             at = end
         return pieces, None
+
+    async def _following(self, pieces: Sequence[Piece], stop: int) -> Piece | None:
+        """Ask for the page after a group, at whose seam it shows whether the group's last one left nothing out.
+
+        None where the group itself tells, or where nothing certain follows: that is found again when its turn comes.
+        """
+        at = pieces[-1].span.stop
+        if at == stop or pieces[-1].rows is not None:
+            return None
+        try:
+            self._first, _ = await self._advance(at, stop, overlaps=True)
+        except Doubt:
+            return None
+        return Piece(span=Span(at, stop), page=self._first)
 
     async def _advance(self, at: int, stop: int, *, overlaps: bool) -> tuple[Page, int]:
         """Ask what comes from `at` on; return the page and the second up to which it is whole (exclusive).

@@ -132,6 +132,15 @@ def test_without_totals_an_order_out_of_place_is_found_by_the_last_page_of_its_s
     assert drive(run_on(server))
 
 
+@pytest.mark.parametrize("stop_after", range(1, 13))
+def test_what_is_committed_before_a_stop_lacks_no_order_that_a_later_page_would_have_told(stop_after: int) -> None:
+    orders = [*made_at(10, 20, 30, 40, 50, 60, 70), Order(moment=5000, name="z")]
+    server = ByName(orders=orders, habits=Habits(), random=Random(0), seconds=80)
+    run = run_on(server, segment_pages=1, final_check=False)
+    run.stop_after = stop_after
+    assert drive(run)
+
+
 def test_totals_that_prove_useless_after_a_page_leave_that_page_to_be_counted() -> None:
     orders = [Order(moment=1000 * second, name=name) for name, second in zip("abcde", (1, 2, 10, 9, 0), strict=True)]
     server = ByName(orders=orders, habits=Habits(totals="short"), random=Random(0), seconds=12)
