@@ -319,13 +319,24 @@ def test_a_signal_that_the_caller_ignores_is_ignored(engine: Callable[[Export], 
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_reader_who_has_enough_is_no_error() -> None:
-    command = [sys.executable, "-m", "exporter", "run", "x", "--show-settings"]
+@pytest.mark.parametrize("asked", [["run", "x", "--show-settings"], ["--version"], ["--help"]])
+def test_a_reader_who_has_enough_is_no_error(asked: list[str]) -> None:
+    command = [sys.executable, "-m", "exporter", *asked]
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("asked", [["run", "x", "--show-settings", "--json"], ["--version"]])
+def test_a_full_disk_under_stdout_is_named(asked: list[str]) -> None:
+    command = [sys.executable, "-m", "exporter", *asked]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: stdout could not be written: No space left on device\nhint: ")
 
 
 def test_a_command_ends_with_its_exit_code_and_all_it_had_to_say() -> None:

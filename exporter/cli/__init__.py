@@ -58,7 +58,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return report(_wrong(error), as_json=as_json, verbose=False)
     except Failed as failed:
         return report(failed.__cause__ or failed, as_json=failed.as_json, verbose=failed.verbose, facts=failed.facts)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # rich, which prints help and version, leaves where the pipe is closed
         # Whoever read our output has enough: nothing is left to say, not even by Python's own flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

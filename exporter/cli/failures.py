@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import signal
 import sys
@@ -11,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from exporter.errors import ExportError
+from exporter.errors import DiskError, ExportError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GOES_ON = "what is certified is kept; the same command goes on"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 REPORT = "this is a bug in exporter: please report it with the command and what --verbose prints"
 
 
@@ -42,6 +44,10 @@ def report(error: BaseException, *, as_json: bool, verbose: bool, facts: Mapping
         code, hint = error.exit_code, error.hint or ""
     elif isinstance(error, Stopped):
         code, hint = error.exit_code, GOES_ON
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        # What happens to the files of a result is a DiskError.
+        code, hint, as_json = DiskError.exit_code, "see where it goes, and ask again", False
+        message = f"stdout could not be written: {error.strerror}"
     else:
         message = f"{type(error).__name__}: {message}"
     if verbose and not isinstance(error, Stopped):
