@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow._acero import AggregateNodeOptions, Declaration, FilterNodeOptions
 
 from exporter.columns.expressions import evaluated, projections
-from exporter.columns.rows import unpack
-from exporter.orders import FIELDS
+from exporter.columns.rows import MISSING, unpack
+from exporter.orders import FIELDS, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,18 +36,28 @@ def extras(table: pa.Table) -> Extras:
         if not len(table):
             break
     for place, text in enumerate(table["_extra"].to_pylist()):
-        given, missing = unpack(text)
-        lost = sorted(
+        given = _members(text)
+        values += len(given.pop(MISSING, [])) + len(given)
+        lost = [
             name
             for name in given.keys() & _PARSED
             if given[name] is not None and table[name][place].as_py() in (None, "")
-        )
-        values += len(given) + len(missing)
+        ]
         unparsed += len(lost)
         if lost and example is None:
-            order_id = table["order_id"][place].as_py() or given.get("order_id")
-            example = f"order {order_id!r}: {lost[0]} is {given[lost[0]]!r}"
+            kept, name = unpack(text)[0], min(lost)
+            order_id = table["order_id"][place].as_py() or kept.get("order_id")
+            example = f"order {order_id!r}: {name} is {kept[name]!r}"
     return Extras(values=values, unparsed=unparsed, example=example)
+
+
+def _members(text: str) -> Record:
+    """Return the members of a text of `_extra`; of numbers, it matters only that they are none of `null`."""
+    try:
+        members: Record = orjson.loads(text)
+    except orjson.JSONDecodeError:  # a lone surrogate
+        members = json.loads(text)
+    return members
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
