@@ -176,11 +176,12 @@ def drive(run: Run) -> bool:
 def is_crowded(run: Run) -> bool:
     """Tell whether one page can't show all orders of some second, those of the seconds beside it included if need be.
 
-    What neither pages nor facets tell apart then ends in exit 4. It is needed where a bound is odd, whichever it is:
-    spans are padded on both sides then.
+    What neither pages nor facets tell apart then ends in exit 4. It is needed where a bound is odd or records seem to
+    have no order: spans are padded on both sides then.
     """
     habits = run.server.habits
-    padded = habits.open_start or habits.open_end or habits.fractions or habits.sort != "obeyed"
+    halved = any(certificate.way == "halves" for certificate, _ in run.held.values())
+    padded = halved or habits.open_start or habits.open_end or habits.fractions or habits.sort != "obeyed"
     beside = (-1, 0, 1) if padded else (0,)
     shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
     return any(count >= min(run.page_size, habits.largest_page) for count in shown.values())
