@@ -65,7 +65,7 @@ class Assembly:
 
     table: pa.Table
     ascending: bool
-    gone: Gone | None
+    gone: tuple[Gone, ...]
     jumps: tuple[Jump, ...]
     seam: Seam
 
@@ -77,7 +77,7 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
     where a page ended within a second, the next answer must show that second's records again.
     """
     tables: list[pa.Table] = []
-    ascending, gone = True, None
+    ascending, gone = True, list[Gone]()
     jumps: list[Jump] = []
     for piece in (*pieces, *filter(None, [following])):
         page = piece.page
@@ -87,10 +87,11 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
         ascending = ascending and is_ascending(seconds)
         before = columns.before(table, piece.span.start).true_count
         below = columns.before(table, piece.span.stop).true_count
-        if gone is None and seam.head:
+        if seam.head:
             shown = table if piece.rows is None else piece.rows
             missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))
-            gone = Gone(second=piece.span.start, seen=seam.head, missing=missing) if missing else None
+            if missing:
+                gone.append(Gone(second=piece.span.start, seen=seam.head, missing=missing))
         if seam.left is not None and page.total != seam.left + before:
             jumps.append(replace(seam.piece, short=page.total is not None))
         if piece is following:
@@ -110,4 +111,4 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
             left = None if page.total is None else page.total - below
             seam = Seam(head=(page.head,), left=left, piece=here)
     joined = pa.concat_tables(tables) if tables else zone.table([])
-    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=gone, jumps=tuple(jumps), seam=seam)
+    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=tuple(gone), jumps=tuple(jumps), seam=seam)

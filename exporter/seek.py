@@ -79,7 +79,7 @@ class Seek:
                 continue
             if not ascending:
                 return pieces, assembly, doubt
-            if assembly.gone is not None and not padded and not await self._deleted(assembly.gone):
+            if not padded and not await self._deleted(assembly.gone):
                 continue
             if not await self._skipped(self._doubtful(at, stop, pieces, assembly), stop):
                 return pieces, assembly, doubt
@@ -227,15 +227,16 @@ class Seek:
                 break
         return False
 
-    async def _deleted(self, gone: Gone) -> bool:
-        """Tell whether records that did not come again are gone; if they are not, spans must be padded at the start."""
+    async def _deleted(self, seams: Sequence[Gone]) -> bool:
+        """Tell whether all records that did not come again are gone; if not, spans must be padded at the start."""
         work = self._work
-        page = await work.asker.page(gone.second - 1, gone.second + 1)
-        missing = await work.off_loop(_absent, work, gone.seen, page, gone.second)
-        if missing >= gone.missing and await work.is_whole(page):
-            return True
-        work.behaviour.pad_start = 1
-        return False
+        for gone in seams:
+            page = await work.asker.page(gone.second - 1, gone.second + 1)
+            missing = await work.off_loop(_absent, work, gone.seen, page, gone.second)
+            if missing < gone.missing or not await work.is_whole(page):
+                work.behaviour.pad_start = 1
+                return False
+        return True
 
 
 def _absent(work: Work, seen: Sequence[columns.Cells], page: Page, second: int) -> int:
