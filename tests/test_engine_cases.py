@@ -120,7 +120,7 @@ def test_a_full_page_of_the_second_after_a_span_hides_no_order_of_it_when_work_g
 
 
 def test_an_order_that_goes_does_not_hide_that_another_is_left_out_by_an_exclusive_start() -> None:
-    orders = made_at(1, 2, 3, 6, 7, 11)
+    orders = made_at(1, 2, 3, 6, 11, 11)
     server = scripted(orders, Habits(open_start=True, totals="text"), seconds=12)
     server.prepare(lambda _: server.requests == 1, lambda: server.delete(orders[2]))
     assert drive(run_on(server))
