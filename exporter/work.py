@@ -109,8 +109,11 @@ class Work:
         return await self.is_same(page, again)
 
     async def is_same(self, one: Page, other: Page) -> bool:
-        """Tell whether two pages show the same orders: past the end, some servers repeat the last page."""
-        if one.rows != other.rows:
+        """Tell whether two pages show the same orders, and of as many: past the end, some servers repeat the last page.
+
+        One that answers for another range may happen to show the same, but its total is another.
+        """
+        if (one.rows, one.total) != (other.rows, other.total):
             return False
         tables = [self.zone.table([page.cells]) for page in (one, other)]
         return not await self.off_loop(absent, *tables)

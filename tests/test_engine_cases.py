@@ -126,6 +126,21 @@ def test_an_order_that_goes_does_not_hide_that_another_is_left_out_by_an_exclusi
     assert drive(run_on(server))
 
 
+class Elsewhere(HostileServer):
+    """Answers for the whole range where the second page of one second is asked for."""
+
+    def answer(self, question: Question) -> Answer:
+        if question.page == 2 and question.first == question.last:
+            question = replace(question, first=START, last=START + self.seconds)
+        return super().answer(question)
+
+
+def test_a_page_of_another_range_that_looks_like_the_last_one_again_does_not_end_a_second() -> None:
+    orders = made_at(*range(PAGE), *[10] * (PAGE + 1))
+    server = Elsewhere(orders=orders, habits=Habits(totals="short"), random=Random(0), seconds=12)
+    assert not drive(run_on(server, segment_pages=1, final_check=False))
+
+
 class ByName(HostileServer):
     """Sorts by name, whatever was asked: an order that came late with an early time lies on a late page."""
 
