@@ -28,13 +28,14 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what stands in `_extra`: of most rows by patterns, of those that remain one by one."""
-    values, unparsed, example = 0, 0, None
+    values = 0
     for way in (_SPELLED, _FLAT):
         counted = evaluated(table.select(["_extra", "total"]), _counting(way)).to_pylist()[0]
         values += counted["values"]
-        table = table[:0] if counted["plain"] == counted["kept"] else evaluated(table, _leaving(way))
-        if not len(table):
-            break
+        if counted["plain"] == counted["kept"]:
+            return Extras(values=values, unparsed=0, example=None)
+        table = evaluated(table, _leaving(way))
+    unparsed, example = 0, None
     for place, text in enumerate(table["_extra"].to_pylist()):
         given = _members(text)
         values += len(given.pop(MISSING, [])) + len(given)
