@@ -21,7 +21,7 @@ from environments import RESULTS, python_of
 from measure import BrokenError
 
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 
 @dataclass

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import orjson
 
 from exporter.columns import extras, gather, identities, ordered, seconds, typed
-from exporter.orders import Record
 from exporter.simulator.options import Options
 from exporter.simulator.world import World
+from exporter.vendor.orders import Record
 
 Result = TypeVar("Result")
 

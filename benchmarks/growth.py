@@ -14,7 +14,7 @@ import report
 from contest import CONTENDERS, EXPORTER, attempt, expected
 
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 HEADS = ("orders", "rows/s", "seconds", "CPU, s", "peak memory, MB", "requests", "on disk, MB", "of pyarrow's defaults")
 

@@ -15,7 +15,7 @@ import report
 from contest import EXPORTER, attempt
 
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 PAGE_SIZE = 500
 TURNS = 100

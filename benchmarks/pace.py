@@ -16,15 +16,15 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from exporter.client import Client
-from exporter.config import Settings
-from exporter.envelope import Reply
-from exporter.orders import Question
+from exporter.config.options import Settings
+from exporter.http.client import Client
+from exporter.http.permits import Turn
+from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import REFUSAL
 from exporter.simulator.options import Options
-from exporter.simulator.process import serving_apart
-from exporter.simulator.rules import RuleName, rule
-from exporter.turns import Turn
+from exporter.simulator.rate_rules import RuleName, rule
+from exporter.vendor.envelope import Reply
+from exporter.vendor.orders import Question
 from tests.virtual_time import run
 
 RULES: tuple[RuleName, ...] = ("gap", "sliding", "fixed")

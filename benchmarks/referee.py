@@ -22,8 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.pace import measure
+from exporter.simulator.child_process import serving_apart
 from exporter.simulator.options import Options
-from exporter.simulator.process import serving_apart
 
 RATE = 20
 CONFIGURATION = """

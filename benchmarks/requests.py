@@ -21,15 +21,15 @@ from typing import Any
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import Certificate
-from exporter.config import Settings
-from exporter.engine import Engine
-from exporter.orders import IDENTITY_FIELDS, Question, Record
-from exporter.plan import Span
-from exporter.simulator.direct import Direct
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span
+from exporter.config.options import Settings
+from exporter.crawl.engine import Engine
+from exporter.simulator.in_process import Direct
 from exporter.simulator.options import Options, Shape
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
+from exporter.vendor.orders import IDENTITY_FIELDS, Question, Record
 
 Bound = tuple[float, int]
 """A factor on the ideal number of requests and what is added to it."""

@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 import orjson
 
-from exporter.orders import ENDPOINT, KEY_HEADER, Question
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER, Question
 
 PAGE_SIZE = 500
 

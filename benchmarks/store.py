@@ -18,11 +18,11 @@ import orjson
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import Certificate
-from exporter.plan import Span
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span
 from exporter.simulator.data import make_orders
 from exporter.store import Store
-from exporter.verify import verify
+from exporter.store.verify import verify
 
 SEGMENT = 10_000
 DISTINCT = 20 * SEGMENT

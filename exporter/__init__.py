@@ -4,7 +4,8 @@ result = exporter.run("orders", start="2024-01-01")
 frame = result.to_pandas()
 """
 
-from exporter.config import Options
+from exporter.api import arun, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
+from exporter.config.options import Options
 from exporter.errors import (
     ApiError,
     CertificateError,
@@ -16,7 +17,7 @@ from exporter.errors import (
     UnauthorizedError,
 )
 from exporter.events import Event
-from exporter.result import Result, arun, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
+from exporter.result import Result
 
 __all__ = [
     "ApiError",

@@ -13,18 +13,19 @@ from typing import Any
 import anyio
 import pyarrow as pa
 
-from exporter import columns, shared_pace
-from exporter.certify import Certificate
-from exporter.client import Client
-from exporter.config import Settings
-from exporter.engine import MISSING_AT_MOST, Engine
+from exporter import columns
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span, gaps, pages_of
+from exporter.config.options import Settings
+from exporter.crawl.context import JUDGES, OffLoop, off_loop
+from exporter.crawl.engine import MISSING_AT_MOST, Engine
 from exporter.errors import CertificateError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Started, ignore
-from exporter.orders import wire_time
-from exporter.plan import Span, gaps, pages_of
+from exporter.http import shared_pace
+from exporter.http.client import Client
+from exporter.progress.summary import Summary
 from exporter.store import Manifest, Store, space
-from exporter.summary import Summary
-from exporter.work import JUDGES, OffLoop, off_loop
+from exporter.vendor.orders import wire_time
 
 
 async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore) -> Summary:

@@ -12,14 +12,14 @@ import anyio
 import pyarrow as pa
 from anyio.streams.memory import MemoryObjectSendStream
 
-from exporter import shared_pace
-from exporter.certify import Certificate
-from exporter.client import Client
-from exporter.config import Settings
-from exporter.engine import Engine
+from exporter.certify.judge import Certificate
+from exporter.config.options import Settings
+from exporter.crawl.context import JUDGES, OffLoop, off_loop
+from exporter.crawl.engine import Engine
 from exporter.events import Committed, Event, Finished, ignore
 from exporter.export import with_extras
-from exporter.work import JUDGES, OffLoop, off_loop
+from exporter.http import shared_pace
+from exporter.http.client import Client
 
 AHEAD = 100_000
 """Rows that may wait for rows before them; windows that are further ahead wait themselves."""

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import exporter
-from exporter.config import Settings
-from exporter.orders import IDENTITY_FIELDS, Record
+from exporter.config.options import Settings
 from exporter.simulator.server import Simulator
+from exporter.vendor.orders import IDENTITY_FIELDS, Record
 
 UNLIMITED = 1_000_000.0
 

@@ -17,11 +17,10 @@ import pytest
 
 import exporter
 from exporter import columns
+from exporter.progress.summary import Summary
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
-from exporter.summary import Summary
+from exporter.simulator.child_process import serving_apart
 from tests.examples import run_examples
-from tests.test_architecture import STOREYS
 from tests.test_package import needed
 
 ROOT = Path(__file__).parent.parent
@@ -113,14 +112,13 @@ def test_the_recipes_tell_every_key_of_the_json() -> None:
     assert sorted(told) == sorted([*(one.name for one in fields(Summary)), "error", "hint", "exit"])
 
 
-def test_the_map_of_the_house_names_every_room() -> None:
-    rooms = {room for rooms in STOREYS for room in rooms.split()} - {"__init__", "__main__"}
-    text = (DOCS / "design.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) >= rooms
-    floors = (
-        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| floor | rooms |")[2].partition("\n\n")[0]
-    )
-    assert set(re.findall(r"`(\w+)`", floors)) <= rooms
+def test_the_maps_name_every_package_and_every_module_at_the_top() -> None:
+    package = Path(exporter.__file__).parent
+    parts = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    parts -= {"__init__", "__main__"}
+    for page in (DOCS / "design.md", ROOT / "CONTRIBUTING.md"):
+        named = re.findall(r"^\| `(\w+)/?` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(named) == sorted(parts), page.name
 
 
 def test_the_licences_of_all_that_is_needed_are_told() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 import exporter
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 ROWS = 1_300
 ZONES = ("Asia/Shanghai", "UTC", "Europe/Berlin", "America/St_Johns")

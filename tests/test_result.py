@@ -21,7 +21,7 @@ import pytest
 import exporter
 from exporter.events import Event, Finished, Started
 from exporter.simulator import Options
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 ROWS = 2_600
 

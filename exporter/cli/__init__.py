@@ -12,12 +12,12 @@ from typing import Annotated, Literal, NoReturn
 from cyclopts import CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
-from exporter.cli.declare import app, environ
-from exporter.cli.failures import Failed, Stopped, report, signals_raise
-from exporter.cli.look import check, plan
+from exporter.cli.app import app, environ
+from exporter.cli.exit_codes import Failed, Stopped, report, signals_raise
+from exporter.cli.plan import check, plan
 from exporter.cli.run import run
-from exporter.cli.serve import demo, simulate
-from exporter.cli.stand import status, verify
+from exporter.cli.simulate import demo, simulate
+from exporter.cli.status import status, verify
 from exporter.errors import ConfigError
 
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"

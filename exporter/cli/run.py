@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter import sources
-from exporter.cli.declare import Origin, chosen, command, environ, settings
-from exporter.cli.failures import SIGNALS, Failed, Stopped
-from exporter.cli.story import story
-from exporter.config import Connection, Output, Query, Settings, Work
+from exporter.cli.app import Origin, chosen, command, environ, settings
+from exporter.cli.exit_codes import SIGNALS, Failed, Stopped
+from exporter.cli.summary import story
+from exporter.config import sources
+from exporter.config.options import Connection, Output, Query, Settings, Work
 from exporter.errors import CertificateError
-from exporter.progress import watching
-from exporter.screens import screen_for
-from exporter.tables import table
+from exporter.progress.displays import screen_for
+from exporter.progress.tally import watching
+from exporter.progress.text import table
 
 Result = TypeVar("Result")
 

@@ -5,10 +5,10 @@
 alone can't give back stands in `_extra`.
 """
 
-from exporter.columns.cells import Cells, gather
+from exporter.columns.arrays import integers
 from exporter.columns.decode import typed
 from exporter.columns.extras import Extras, extras
-from exporter.columns.literals import integers
+from exporter.columns.gather import Cells, gather
 from exporter.columns.table import (
     SECOND,
     before,

@@ -17,13 +17,13 @@ from itertools import groupby
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.cells import SCHEMA, Cells, Joined
-from exporter.columns.literals import EMPTY, NULL, integers, split, strings, whole
-from exporter.columns.rows import REST, TEXT_FIELDS, row_of
-from exporter.columns.spelled import read_money, read_spelled, vocabulary
+from exporter.columns.arrays import EMPTY, NULL, integers, split, strings, whole
+from exporter.columns.fast_parse import read_money, read_spelled, vocabulary
+from exporter.columns.gather import SCHEMA, Cells, Joined
+from exporter.columns.record_codec import REST, TEXT_FIELDS, row_of
 from exporter.columns.table import schema, with_times_as
-from exporter.columns.values import LABELS
-from exporter.orders import SEPARATOR
+from exporter.columns.text_formats import LABELS
+from exporter.vendor.orders import SEPARATOR
 
 
 def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:

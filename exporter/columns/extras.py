@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow._acero import AggregateNodeOptions, Declaration, FilterNodeOptions
 
-from exporter.columns.expressions import evaluated, projections
-from exporter.columns.rows import MISSING, unpack
-from exporter.orders import FIELDS, Record
+from exporter.columns.acero import evaluated, projections
+from exporter.columns.record_codec import MISSING, unpack
+from exporter.vendor.orders import FIELDS, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

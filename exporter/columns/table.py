@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.literals import EMPTY, integers, strings, whole
-from exporter.columns.rows import canonical, pack, record_of, unpack
+from exporter.columns.arrays import EMPTY, integers, strings, whole
+from exporter.columns.record_codec import canonical, pack, record_of, unpack
 from exporter.errors import ConfigError
-from exporter.orders import IDENTITY_FIELDS, Record
+from exporter.vendor.orders import IDENTITY_FIELDS, Record
 
 SECOND = 1_000_000
 """A second in the unit of times."""

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.orders import API_ZONE, Record
 from exporter.simulator.labels import UNPAID, code_of, label
-from exporter.simulator.moments import ZONE_SECONDS
+from exporter.simulator.timestamps import ZONE_SECONDS
+from exporter.vendor.orders import API_ZONE, Record
 
 IMAGES = 10_000  # cloud phones `image-0000` to `image-9999`
 REFUND = 7  # code of `type`

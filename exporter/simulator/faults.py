@@ -9,7 +9,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from exporter.orders import TOO_FREQUENT
+from exporter.vendor.orders import TOO_FREQUENT
 
 REFUSAL = b'{"code":%d,"message":"Request too frequent, please try again later."}' % TOO_FREQUENT
 

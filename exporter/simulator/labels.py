@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS
+from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS
 
 
 def _made_up(labels: str) -> Mapping[int, str]:

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from exporter.orders import API_ZONE
 from exporter.simulator.faults import Faults
 from exporter.simulator.quirks import Quirks
-from exporter.simulator.rules import RuleName
+from exporter.simulator.rate_rules import RuleName
+from exporter.vendor.orders import API_ZONE
 
 Shape = Literal["flat", "bursty", "late", "days"]
 

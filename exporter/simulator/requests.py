@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from exporter.orders import API_ZONE, DEFAULT_PAGE_SIZE
+from exporter.vendor.orders import API_ZONE, DEFAULT_PAGE_SIZE
 
 _DEFAULT_DAYS = 7  # D
 _CODES = {"status": range(1, 8), "type": range(1, 10), "product_type": range(1, 12)}

@@ -18,13 +18,13 @@ from random import Random
 import orjson
 from aiohttp import web
 
-from exporter.orders import ENDPOINT, KEY_HEADER, LANGUAGES, UNAUTHORIZED
 from exporter.simulator.faults import REFUSAL, Reply, Spoiler, spoiled
 from exporter.simulator.options import Options
+from exporter.simulator.rate_rules import rule
 from exporter.simulator.requests import WRONG_PARAMETER
-from exporter.simulator.rules import rule
 from exporter.simulator.statistics import Statistics
 from exporter.simulator.world import World
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER, LANGUAGES, UNAUTHORIZED
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # a socket closed with it sends a reset
 _PIECES = 20

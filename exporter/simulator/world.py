@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 
-from exporter.orders import Record, second_of
 from exporter.simulator.data import Columns, given_orders, make_orders
 from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
-from exporter.simulator.lookup import Lookup
-from exporter.simulator.moments import draw_seconds
 from exporter.simulator.options import Options
+from exporter.simulator.query import Lookup
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.requests import WRONG_PARAMETER, RefusedError, Request, default_range, read_request
+from exporter.simulator.timestamps import draw_seconds
+from exporter.vendor.orders import Record, second_of
 
 _DAY = 86_400
 _START = b'{"code":200,"data":{"list":'

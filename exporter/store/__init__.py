@@ -12,20 +12,20 @@ from typing import Any
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import Certificate
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span, gaps
 from exporter.errors import ConfigError, DiskError, OutputError
-from exporter.orders import wire_time
-from exporter.plan import Span, gaps
 from exporter.store.disk import Disk
-from exporter.store.feed import Feed
+from exporter.store.layout import Place, lacking, standing
 from exporter.store.lock import Lock
 from exporter.store.manifest import Manifest, Segment, differences, plain
+from exporter.store.part_feeder import Feed
 from exporter.store.parts import PartWriter
-from exporter.store.place import Place, lacking, standing
+from exporter.store.publish import leave, recover, swap
 from exporter.store.space import Space, space
 from exporter.store.spool import Spool, check_version
 from exporter.store.status import Status, status
-from exporter.store.swap import leave, recover, swap
+from exporter.vendor.orders import wire_time
 
 __all__ = ["Manifest", "Segment", "Space", "Status", "Store", "space", "status"]
 

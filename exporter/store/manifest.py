@@ -29,10 +29,10 @@ from typing import Any
 
 import orjson
 
-from exporter.certify import Certificate
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
-from exporter.orders import wire_time
-from exporter.plan import Span
+from exporter.vendor.orders import wire_time
 
 FORMAT = 1
 """The newest version of manifests and spools that this program reads and writes."""

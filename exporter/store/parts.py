@@ -12,9 +12,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exporter.orders import API_ZONE
 from exporter.store.disk import Disk, File
 from exporter.store.manifest import FORMAT, Part
+from exporter.vendor.orders import API_ZONE
 
 PART_ROWS = 1_048_576
 GROUP_ROWS = 131_072

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.store.place import Place
+from exporter.store.layout import Place
 
 SPOOL_ROW_BYTES = 180
 RESULT_ROW_BYTES = 35

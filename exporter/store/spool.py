@@ -20,8 +20,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from exporter.certify.spans import Span
 from exporter.errors import CertificateError, DiskError, OutputError
-from exporter.plan import Span
 from exporter.store.disk import Disk, File
 from exporter.store.manifest import FORMAT, Segment, span_from_json, span_to_json
 

@@ -8,13 +8,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from exporter.orders import wire_time
-from exporter.plan import Span, gaps
+from exporter.certify.spans import Span, gaps
 from exporter.store.disk import Disk
+from exporter.store.layout import Place, lacking, standing
 from exporter.store.lock import Holder, holder, is_held
 from exporter.store.manifest import Manifest
-from exporter.store.place import Place, lacking, standing
 from exporter.store.spool import Spool, check_version
+from exporter.vendor.orders import wire_time
 
 
 class State(StrEnum):

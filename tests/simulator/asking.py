@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.orders import Record
 from exporter.simulator.world import World
+from exporter.vendor.orders import Record
 
 NOON = 1_767_240_000  # 2026-01-01T12:00:00+08:00
 ALWAYS = {"created_at_start": "2015-01-01T00:00:00+08:00", "created_at_end": "2030-01-01T00:00:00+08:00"}

@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from exporter.orders import API_ZONE, FIELDS, PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Record, second_of
 from exporter.simulator import Options
 from exporter.simulator.options import Shape
 from exporter.simulator.world import World
+from exporter.vendor.orders import API_ZONE, FIELDS, PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Record, second_of
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.orders import Record, second_of, wire_time
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
+from exporter.vendor.orders import Record, second_of, wire_time
 from tests.simulator.asking import NOON, ask, every_page, refusal
 
 SECONDS = [NOON - second for second in (90, 80, 70, 70, 70, 60, 50, 50, 40, 30)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator.rules import FixedSecond, MinimumGap, Rule, RuleName, SlidingSecond, rule
+from exporter.simulator.rate_rules import FixedSecond, MinimumGap, Rule, RuleName, SlidingSecond, rule
 
 NAMES: tuple[RuleName, ...] = ("gap", "fixed", "sliding")
 arrivals = st.lists(st.integers(0, 20_000).map(lambda thousandths: thousandths / 1000), max_size=80).map(sorted)

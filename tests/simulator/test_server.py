@@ -13,12 +13,12 @@ import aiohttp
 import orjson
 import pytest
 
-from exporter.orders import ENDPOINT, KEY_HEADER
 from exporter.simulator import Faults, Options
+from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import KINDS
-from exporter.simulator.process import serving_apart
 from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER
 from tests.simulator.asking import ASCENDING
 
 Ask = Callable[..., Any]

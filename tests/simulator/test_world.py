@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Question, second_of, wire_time
 from exporter.simulator import Options
 from exporter.simulator.world import World
+from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Question, second_of, wire_time
 from tests.simulator.asking import NOON, ask, every_page, refusal
 
 DAY = 86_400

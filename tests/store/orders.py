@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify import Certificate
-from exporter.orders import Record, wire_time
-from exporter.plan import Span
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span
 from exporter.store import Store
 from exporter.store.disk import Disk
 from exporter.store.manifest import Manifest
+from exporter.vendor.orders import Record, wire_time
 
 BEGIN = 1_700_000_000
 TIMEZONE = "Asia/Shanghai"

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from exporter import columns
 from exporter.store import parts
-from exporter.store.feed import NICENESS
-from exporter.store.place import digest_in
+from exporter.store.layout import digest_in
+from exporter.store.part_feeder import NICENESS
 from tests.store.orders import (
     BEGIN,
     FACTS,

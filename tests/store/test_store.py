@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exporter import columns
+from exporter.certify.spans import Span, gaps
 from exporter.errors import ConfigError, OutputError
-from exporter.plan import Span, gaps
 from exporter.store import status
+from exporter.store.layout import Place
 from exporter.store.manifest import FORMAT, loads
-from exporter.store.place import Place
 from exporter.store.status import State
 from tests.store.orders import (
     BEGIN,

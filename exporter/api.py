@@ -1,0 +1,105 @@
+"""The Python interface: run an export, stream it, open what it made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from exporter.config import sources
+from exporter.config.options import KEY_VARIABLE, Options, Settings, options_of
+from exporter.errors import OutputError
+from exporter.events import Event, ignore
+from exporter.progress.displays import in_notebook, screen_for
+from exporter.progress.tally import watching
+from exporter.result import Result
+from exporter.vendor.orders import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Progress = Callable[[Event], None] | bool | None
+"""Who is told of the events: a function; with True stderr, with None a notebook, with False nobody."""
+
+
+def run(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
+    """Export to OUT and return the result; the options are those of `exporter run`, with underscores.
+
+    It may be called anywhere, in a notebook too: the work has an event loop and a thread of its own. Ctrl-C, or any
+    other exception that reaches the caller, stops it cleanly; the same call goes on. Raise ExportError.
+    """
+    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only when there is work
+
+    with start_blocking_portal() as portal:
+        return portal.call(functools.partial(arun, out, progress=progress, **options))
+
+
+async def arun(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
+    """Do what `run` does in the loop that is running."""
+    from anyio import to_thread  # noqa: PLC0415
+
+    from exporter.export import export  # noqa: PLC0415  # heavy
+
+    path, settings = Path(out), _settings(options)
+    with _told(progress) as on_event:
+        await export(path, settings, on_event=on_event)
+    return await to_thread.run_sync(open, path)
+
+
+def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGenerator[pa.RecordBatch, None]:
+    """Return certified record batches in order of time, without files, no faster than they are taken.
+
+    Raise ExportError from the iteration, at its end if the final check fails. Who breaks off early closes it with
+    `contextlib.aclosing`, so that the connections end at once.
+    """
+    from exporter.streaming import stream as certified  # noqa: PLC0415  # heavy
+
+    batches: AsyncGenerator[pa.RecordBatch, None] = certified(
+        _settings(options), on_event=progress if callable(progress) else ignore
+    )
+    return batches
+
+
+def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
+    """Return the finished result in OUT; raise OutputError if there is none, or part of it is missing."""
+    from exporter.store.layout import Place, lacking, standing  # noqa: PLC0415  # heavy
+
+    place = Place.of(Path(out))
+    manifest = standing(place)
+    if manifest is None:
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
+    if lost := lacking(place, manifest):
+        raise OutputError(f"{', '.join(lost)} in {out} is missing or not whole", hint="export it again with overwrite")
+    return Result(
+        out=Path(out),
+        paths=tuple(place.part(part.name) for part in manifest.parts),
+        manifest=json.loads(place.manifest.read_bytes()),
+    )
+
+
+def records(table: pa.Table) -> Iterator[Record]:
+    """Give back each row's record as the API sent it, field for field."""
+    from exporter.columns import records as original  # noqa: PLC0415  # heavy
+
+    return original(table)
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    known = options_of(Options)
+    chosen = sources.choose(known, sources.python(options, known))
+    key = {KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")}
+    return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
+
+
+def _told(progress: Progress) -> Any:
+    """Return a context that gives the function that is told of the events."""
+    if callable(progress):
+        return nullcontext(progress)
+    shown = in_notebook() if progress is None else progress
+    return watching(screen_for(sys.stderr, quiet=not shown))

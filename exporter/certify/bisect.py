@@ -1,0 +1,67 @@
+"""Find the segments whose rows and the server's totals differ, by halving. Pure: asking is the caller's business."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+
+from exporter.certify.spans import Span
+
+Segment = tuple[Span, int]
+"""A segment's span and the rows held of it."""
+
+Descent = Generator[Span, int | None, list[Span]]
+
+
+def differing(segments: Sequence[Segment], *, cap: int | None = None) -> Descent:
+    """Yield the spans whose total is wanted, be sent each total, return the segments in doubt, in order of time.
+
+    `segments` are disjoint and in order of time. A yielded span is the union of consecutive ones, never across a gap
+    between two; its total is None if it can't be known. A total at or above `cap`, where the server's totals stop,
+    tells only that there are at least that many. One span is asked when all is well, fewer than two a segment at worst.
+
+    In doubt are the segments whose total differs from their rows. Where a union differs though its halves agree, they
+    are those whose total is unknown, or, if there are none, the two that meet in its middle. Segments that merely
+    can't be known are not returned: their total shows no difference.
+    """
+    doubtful: set[Span] = set()
+    for run in _adjoining(segments):
+        found, _ = yield from _descend(run, cap)
+        doubtful |= found
+    return sorted(doubtful)
+
+
+def _descend(run: Sequence[Segment], cap: int | None) -> Generator[Span, int | None, tuple[set[Span], set[Span]]]:
+    """Return the segments of one gapless run that are in doubt, and those whose total can't be known."""
+    total = yield Span(run[0][0].start, run[-1][0].stop)
+    agrees = _agrees(total, sum(rows for _, rows in run), cap)
+    if agrees:
+        return set(), set()
+    if len(run) == 1:
+        itself = {run[0][0]}
+        return (set(), itself) if agrees is None else (itself, set())
+    middle = len(run) // 2
+    found, unknown = yield from _descend(run[:middle], cap)
+    found_right, unknown_right = yield from _descend(run[middle:], cap)
+    found |= found_right
+    unknown |= unknown_right
+    if agrees is False and not found:
+        found = unknown or {run[middle - 1][0], run[middle][0]}
+    return found, unknown
+
+
+def _agrees(total: int | None, rows: int, cap: int | None) -> bool | None:
+    """Tell whether a total says what is held; None if it can't tell."""
+    if total is None:
+        return None
+    if cap is not None and total >= cap:
+        return None if rows >= cap else False
+    return total == rows
+
+
+def _adjoining(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
+    """Split segments where one does not begin where the last one ended."""
+    start = 0
+    for at in range(1, len(segments) + 1):
+        if at == len(segments) or segments[at][0].start != segments[at - 1][0].stop:
+            yield segments[start:at]
+            start = at

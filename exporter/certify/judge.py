@@ -1,0 +1,221 @@
+"""Is a segment whole? What must be asked again? Pure: pages in, a verdict out.
+
+Rows of an identity are the largest number that one single answer showed, taken from the latest such answer. A page that
+repeats a record of another page thus never doubles it, and records that are truly alike are kept when one answer shows
+them side by side; both leave the count short, and the count must match.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.certify.pages import Page, Zone, absent
+from exporter.certify.spans import Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """The evidence that a segment is whole: all its rows, and nothing but them, are held.
+
+    `totals` are those of its closed answers, `requests` how many answers it rests on. `way` tells how it was asked:
+    `pages` (hop and fill), `seek` (first pages only, each a snapshot), `halves` (spans that fit one page).
+    `fetched_from` and `fetched_to` are the local clock, in Unix seconds; `reason` tells why it was repaired, if it was.
+    """
+
+    span: Span
+    rows: int
+    totals: tuple[int, ...]
+    requests: int
+    fetched_from: float
+    fetched_to: float
+    way: str = "pages"
+    reason: str | None = None
+    values_in_extra: int = 0
+    """How many values of its rows only `_extra` can give back."""
+
+    @classmethod
+    def of(
+        cls,
+        span: Span,
+        rows: pa.Table,
+        *,
+        closed: Sequence[Page],
+        beside: Sequence[Page] = (),
+        way: str = "pages",
+        reason: str | None = None,
+    ) -> Self:
+        """Make the certificate of `rows`: the evidence is the closed answers, and others that show a part of them."""
+        pages = [*closed, *beside]
+        moments = [page.received for page in pages]
+        return cls(
+            span=span,
+            rows=rows.num_rows,
+            totals=tuple(page.total for page in closed if page.total is not None),
+            requests=len(pages),
+            fetched_from=min(moments),
+            fetched_to=max(moments),
+            way=way,
+            reason=reason,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What the pages of a span come to. It is whole when `doubt` is None."""
+
+    table: pa.Table
+    """The rows of the span, in the result's order."""
+    held: int
+    """Rows that the closed answers show, those beside the span included."""
+    below: int
+    """Rows before the span's end, those before its start included."""
+    doubt: str | None
+    doubtful: tuple[int, ...] = ()
+    """The seconds of records that more than one answer shows."""
+    repeats: int = 0
+    """How often a record came on two pages of one question though one answer shows it fewer times: unstable ties."""
+    ascending: bool = True
+    short: bool = False
+    """Fewer distinct records came than the one total that all closed answers gave: asking again may settle it."""
+
+
+def judge(
+    span: Span,
+    zone: Zone,
+    *,
+    closed: Sequence[Page],
+    beside: Sequence[Page] = (),
+    snapshots: Sequence[Page] = (),
+    rank: int | None = None,
+    head: Sequence[columns.Cells] = (),
+    tries: int = 1,
+) -> Verdict:
+    """Judge a span by the pages of its closed question.
+
+    `beside` are pages of a longer question, of which only the records before `span.stop` are taken; `snapshots` are
+    answers that show one doubtful second whole. `rank` is how many records the hop page says lie before `span.stop`;
+    `head` are the records at `span.start` that the segment before has seen; `tries` is how often all pages were asked.
+    """
+    pages = [*closed, *beside, *snapshots]
+    starts = list(accumulate((page.rows for page in pages), initial=0))
+    came = zone.table([*(page.cells for page in pages), *head])
+    table, expected = came.slice(0, starts[-1]), came.slice(starts[-1])
+    instants = columns.instants(table)
+    ascending = _pages_ascend(instants, starts)
+    own = len(closed) + len(beside)
+    sizes = [page.rows for page in pages]
+    for index in range(len(closed), own):
+        sizes[index] = columns.place_of(table.slice(starts[index], sizes[index]), span.stop)
+    if sum(sizes) < starts[-1]:
+        table = pa.concat_tables(table.slice(*run) for run in _runs(starts, sizes))
+        instants = columns.instants(table)
+    doubtful, repeats = list[int](), 0
+    rows, may_repeat = columns.in_order(table)
+    if may_repeat:
+        chosen, doubtful, repeats = merge(columns.identities(table), pages, sizes, own)
+        if chosen is not None:
+            instants = instants.take(chosen)
+            rows = columns.ordered(table.take(chosen))
+    held = rows.num_rows
+    before, up_to_start, below = (columns.place_of(rows, second) for second in (span.start, span.start + 1, span.stop))
+    return Verdict(
+        table=rows.slice(before, below - before),
+        held=held,
+        below=below,
+        doubt=_doubt(held, sum(sizes[:own]) / tries, below, closed, rank, ascending=ascending)
+        or _missing_head(expected, rows.slice(before, up_to_start - before)),
+        doubtful=tuple(sorted({instants[index].as_py() // columns.SECOND for index in doubtful})),
+        repeats=repeats,
+        ascending=ascending,
+        short=len({page.total for page in closed}) == 1 and held < (closed[0].total or 0),
+    )
+
+
+def _runs(starts: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where so many rows from each start lie, and how many in one piece: what adjoins is joined."""
+    runs = [(0, 0)]
+    for start, size in zip(starts, sizes, strict=False):
+        if start == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + size)
+        else:
+            runs.append((start, size))
+    return runs
+
+
+def _pages_ascend(instants: pa.Int64Array, starts: Sequence[int]) -> bool:
+    """Tell whether times go back at most within a second, or where a page begins."""
+    back = pc.less(instants[1:], instants[:-1])
+    if not back.true_count:
+        return True
+    before, after = (each.filter(back).to_pylist() for each in (instants[:-1], instants[1:]))
+    places = pc.indices_nonzero(back).to_pylist()
+    return all(
+        at + 1 in starts or one // columns.SECOND == other // columns.SECOND
+        for at, one, other in zip(places, before, after, strict=True)
+    )
+
+
+def _doubt(  # noqa: PLR0911 - one return a reason
+    held: int, shown: float, below: int, closed: Sequence[Page], rank: int | None, *, ascending: bool
+) -> str | None:
+    totals = sorted({page.total for page in closed if page.total is not None})
+    if not ascending:
+        return "the records did not come in order of time"
+    if any(page.total is None for page in closed):
+        return "the answers have no total"
+    if len(totals) > 1:
+        return f"the total changed while it was asked: {' then '.join(map(str, totals))}"
+    if totals and held != totals[0]:
+        return f"{held} distinct records came where the total is {totals[0]}"
+    if totals and shown != totals[0]:
+        return f"{shown:g} records came, some alike, where the total is {totals[0]}"
+    if rank is not None and below != rank:
+        return f"{below} records came where the next page's place says {rank}"
+    return None
+
+
+def _missing_head(expected: pa.Table, at_start: pa.Table) -> str | None:
+    missing = absent(expected, at_start) if len(expected) else 0
+    return f"{missing} records of the segment's first second did not come again" if missing else None
+
+
+def merge(
+    identities: pa.Array, pages: Sequence[Page], sizes: Sequence[int], own: int
+) -> tuple[pa.Array | None, list[int], int]:
+    """Choose the rows of each identity: those of the latest answer among the ones that show it most often.
+
+    `sizes` are the rows of each page in turn; the first `own` pages are those of the span itself, the rest snapshots.
+    Returns the chosen row indices (None: all), the positions among them of records that several answers show, and how
+    many times the span's own pages repeat a record beyond what one answer shows.
+    """
+    count = len(identities)
+    if pc.count_distinct(identities).as_py() == count:
+        return None, [], 0
+    starts = list(accumulate(sizes, initial=0))
+    counted = pc.value_counts(identities)
+    often = counted.field("values").filter(pc.greater(counted.field("counts"), columns.integers([1])[0]))
+    suspects = pc.is_in(identities, often)
+    places: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in pc.indices_nonzero(suspects).to_pylist():
+        places[identities[row].as_py()][bisect_right(starts, row) - 1].append(row)
+    chosen = pc.indices_nonzero(pc.invert(suspects)).to_pylist()
+    shared: set[int] = set()
+    repeats = 0
+    for answers in places.values():
+        best = max(answers, key=lambda page: (len(answers[page]), pages[page].number))
+        chosen += answers[best]
+        if len(answers) > 1:
+            shared.update(answers[best])
+        seen = sum(len(rows) for page, rows in answers.items() if page < own)
+        repeats += max(0, seen - len(answers[best]))
+    chosen.sort()
+    return columns.integers(chosen), [place for place, row in enumerate(chosen) if row in shared], repeats

@@ -1,0 +1,121 @@
+"""Pages: answers whose records have become columns, and what can be seen of them at a glance. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.certify.spans import Span
+from exporter.errors import CertificateError
+from exporter.vendor.orders import Answer, Question, Record, second_of
+
+LEEWAY = 1
+"""Seconds by which a record may be shown outside the range that was asked: times are rounded somewhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """An answer whose records have become columns. `first` and `last` are the seconds of its first and last record."""
+
+    question: Question
+    cells: columns.Cells
+    rows: int
+    total: int | None
+    number: int
+    received: float
+    first: int | None
+    last: int | None
+    before_last: int
+    """How many of its records come before those of its last second."""
+    ending: Sequence[Record]
+    """The records of its last second."""
+
+    @property
+    def head(self) -> columns.Cells:
+        """The records of its last second, as the first ones of the segment that starts there."""
+        return columns.gather(self.ending)
+
+
+def page_of(answer: Answer, total: int | None) -> Page:
+    """Turn an answer into a page; raise CertificateError where an order has no time, or one that was not asked for."""
+    records = answer.records
+    first = last = None
+    before = len(records)
+    try:
+        if records:
+            first, last = second_of(records[0]), second_of(records[-1])
+            while before and second_of(records[before - 1]) == last:
+                before -= 1
+    except ValueError as error:
+        raise CertificateError(
+            f"an order without a time came with {answer.question}: {error}",
+            hint="without its time neither order nor completeness can be known; ask the vendor about this record",
+        ) from None
+    if first is not None and last is not None:
+        _check_bounds(answer.question, min(first, last), max(first, last))
+    return Page(
+        question=answer.question,
+        cells=columns.gather(records, separators=answer.separators),
+        rows=len(records),
+        total=total,
+        number=answer.number,
+        received=answer.received,
+        first=first,
+        last=last,
+        before_last=before,
+        ending=records[before:],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Zone:
+    """How cells become a table: the result's time zone and language."""
+
+    timezone: str
+    language: str
+
+    def table(self, pages: Sequence[columns.Cells]) -> pa.Table:
+        """Return the rows of all pages, in the order given."""
+        return columns.typed(pages, timezone=self.timezone, language=self.language)
+
+    def seconds(self, page: Page) -> pa.Int64Array:
+        """Return the second of each record of a page."""
+        return columns.seconds(self.table([page.cells]))
+
+
+def at_second(table: pa.Table, second: int) -> pa.Table:
+    """Return the rows of one second."""
+    return columns.within(table, second, second + 1)
+
+
+def absent(expected: pa.Table, found: pa.Table) -> int:
+    """Return how many rows of `expected` have no partner of the same identity in `found`."""
+    if expected.equals(found):
+        return 0
+    return (Counter(columns.identity_keys(expected)) - Counter(columns.identity_keys(found))).total()
+
+
+def is_ascending(seconds: pa.Array) -> bool:
+    """Tell whether seconds never go back."""
+    ups = pc.less_equal(seconds.slice(0, max(len(seconds) - 1, 0)), seconds.slice(1))
+    return bool(pc.all(ups, min_count=0).as_py())
+
+
+def check_range(page: Page, seconds: pa.Array) -> None:
+    """Raise CertificateError if an answer shows records of another range than was asked."""
+    if len(seconds):
+        bounds = pc.min_max(seconds).as_py()
+        _check_bounds(page.question, bounds["min"], bounds["max"])
+
+
+def _check_bounds(asked: Question, first: int, last: int) -> None:
+    if first < asked.first - LEEWAY or last > asked.last + LEEWAY:
+        raise CertificateError(
+            f"asked for {asked}, got orders of {Span(first, last + 1)}",
+            hint="the server does not keep to the range it is asked for, so nothing it says can be certified",
+        )

@@ -1,0 +1,125 @@
+"""Ask for pages and counts, and take down what the answers say of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from exporter.certify.pages import Page, page_of
+from exporter.certify.profile import Behaviour
+from exporter.certify.spans import Span
+from exporter.errors import RejectedError
+from exporter.vendor.orders import Answer, Filters, Question
+
+COUNTS = 3
+"""How often counts are taken that don't add up."""
+
+
+class Ask(Protocol):
+    """One request, paced and retried, to its answer."""
+
+    def __call__(self, question: Question, *, urgent: bool = False) -> Awaitable[Answer]:
+        """Return the answer; urgent questions go before the others."""
+        ...
+
+
+class Asker:
+    """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
+
+    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, behaviour: Behaviour) -> None:
+        self._ask = ask
+        self.filters = filters
+        self.behaviour = behaviour
+        self._page_size = page_size
+        self.whole: Span | None = None
+        self.saw_outside = False
+        """Some page showed orders outside the whole range, or may have in an earlier run."""
+
+    async def page(
+        self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
+    ) -> Page:
+        """Ask for one page of `[first, last]`."""
+        return self._shown(await self.answer(first, last, page, filters=filters, urgent=urgent))
+
+    def _shown(self, answer: Answer) -> Page:
+        behaviour = self.behaviour
+        page = page_of(answer, behaviour.total(answer))
+        if page.first is None or page.last is None:
+            return page
+        behaviour.ascending = behaviour.ascending and page.first <= page.last
+        behaviour.start_in = behaviour.start_in or page.first == page.question.first
+        behaviour.end_in = behaviour.end_in or page.last == page.question.last
+        if self.whole and not (page.first in self.whole and page.last in self.whole):
+            self.saw_outside = True
+        return page
+
+    async def answer(
+        self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
+    ) -> Answer:
+        """Ask for one page of `[first, last]`; return it as it came."""
+        question = Question(
+            first=first, last=last, page=page, page_size=self._page_size, filters=filters or self.filters
+        )
+        answer = await self._ask(question, urgent=urgent)
+        self.behaviour.learn(answer)
+        return answer
+
+    async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
+        """Count `[first, last]` and its two parts at a seam until they add up, three times at most.
+
+        Return None when they do, or can't be counted: orders came or went meanwhile. Return the three counts if they
+        never did; when they were the same each time and the whole less than its parts, totals stop at that number.
+        """
+        seen: list[tuple[int, int, int]] = []
+        for _ in range(COUNTS):
+            whole, below, above = (
+                await self.count(first, last),
+                await self.count(first, seam - 1),
+                await self.count(seam, last),
+            )
+            if whole is None or below is None or above is None or whole == below + above:
+                return None
+            seen.append((whole, below, above))
+        whole, below, above = seen[-1]
+        if len(set(seen)) == 1 and max(below, above) <= whole < below + above:
+            self.behaviour.find_cap(whole)
+        return whole, below, above
+
+    async def refused_as_too_long(self, first: int, last: int) -> bool:
+        """Tell whether a refused range was too long; then only half of it is asked for at once, from now on."""
+        behaviour, seconds = self.behaviour, last - first
+        if seconds < 2:
+            return False
+        if behaviour.longest is None:
+            await self.page(first, first)  # refused as well: it is not for its length
+        behaviour.longest = min(behaviour.longest or seconds, seconds // 2)
+        return True
+
+    async def count(self, first: int, last: int) -> int | None:
+        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+
+        A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
+        themselves: so however the bounds are read, no order is counted twice or not at all.
+        """
+        total, start, end = 0, first, first - 1
+        while end < last:
+            before, end = end, min(start + (self.behaviour.longest or last - start), last)
+            try:
+                part = await self._total(start, end)
+            except RejectedError:
+                if not await self.refused_as_too_long(start, end):
+                    raise
+                end = before
+                continue
+            shared = await self._total(start, before) if before >= first else 0
+            if part is None or shared is None:
+                return None
+            total += part - shared
+            start = max(end - 1, start + 1)
+        return total
+
+    async def _total(self, first: int, last: int) -> int | None:
+        question = Question(first=first, last=last, page_size=1, filters=self.filters)
+        answer = await self._ask(question, urgent=True)
+        self.behaviour.learn(answer)
+        return self._shown(answer).total

@@ -1,0 +1,141 @@
+"""What all walks of one export share: how to ask, where to judge, where certified rows go, what was given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import pyarrow as pa
+
+from exporter.certify.judge import Certificate
+from exporter.certify.pages import Page, Zone, absent
+from exporter.certify.profile import Behaviour
+from exporter.certify.spans import Span
+from exporter.crawl.asker import Asker
+from exporter.errors import CertificateError, RejectedError
+from exporter.events import Event, Noticed, Repaired
+
+JUDGES = 2
+"""Threads that type and judge segments: what one does off the interpreter's lock hides that the other waits for it."""
+
+TRIES = 3
+"""How often a doubtful answer is asked for again before its span stays out of the result."""
+
+T = TypeVar("T")
+
+
+class Doubt(Exception):  # noqa: N818 - no error yet: another way is tried first
+    """What came can't be certified as it is; the text tells why."""
+
+
+class OffLoop(Protocol):
+    """Run a function in another thread."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
+        """Return what `function(*args)` returns."""
+        ...
+
+
+def off_loop(threads: int) -> OffLoop:
+    """Return a way to run functions off the event loop, so many at once, in the order of asking.
+
+    They start at once: `anyio.to_thread` lets the loop take a turn first, in which a page is decoded.
+    """
+    pool = ThreadPoolExecutor(threads)
+
+    async def run(function: Callable[..., T], /, *args: Any) -> T:
+        work = asyncio.get_running_loop().run_in_executor(pool, function, *args)
+        with anyio.CancelScope(shield=True):
+            await work
+        return work.result()
+
+    return run
+
+
+Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
+"""Take certified rows, in the result's order."""
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What the walks of one export share."""
+
+    asker: Asker
+    zone: Zone
+    emit: Callable[[Event], None]
+    commit: Commit
+    off_loop: OffLoop
+    group_pages: int
+    """Pages that are certified and committed together in a seek."""
+    final_check: bool
+    """A total of the whole range is asked for in the end."""
+    missing_at_most: int | None
+    """Go on while no more spans than so many can't be certified; None: however many."""
+    missing: dict[Span, str] = field(default_factory=dict)
+    """The spans that could not be certified, and why."""
+    repaired: int = 0
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the server was found to do."""
+        return self.asker.behaviour
+
+    async def is_whole(self, page: Page) -> bool:
+        """Tell whether one answer shows all there is in its range: a snapshot.
+
+        A total alone proves that only for a page that had room for more. Otherwise the next page must be empty; and
+        unless it comes with the same total, the page itself must still be the same then.
+        """
+        if page.total not in {None, page.rows}:
+            return False
+        if not page.rows or (page.total is not None and page.rows < self.behaviour.fullest):
+            return True
+        asked = page.question
+        try:
+            beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
+        except RejectedError:
+            if page.total is None:
+                return False
+        else:
+            if beyond.rows:
+                return page.total is not None and await self.is_same(page, beyond)
+            if page.total is not None and page.total == beyond.total:
+                return True
+        again = await self.asker.page(asked.first, asked.last, filters=asked.filters)
+        return await self.is_same(page, again)
+
+    async def is_same(self, one: Page, other: Page) -> bool:
+        """Tell whether two pages show the same orders, and of as many: past the end, some servers repeat the last page.
+
+        One that answers for another range may happen to show the same, but its total is another.
+        """
+        if (one.rows, one.total) != (other.rows, other.total):
+            return False
+        tables = [self.zone.table([page.cells]) for page in (one, other)]
+        return not await self.off_loop(absent, *tables)
+
+    def note_repair(self, span: Span, reason: str, by: str) -> None:
+        """Count and tell a repair."""
+        self.repaired += 1
+        self.emit(Repaired(start=span.start, stop=span.stop, reason=reason, by=by))
+
+    def give_up(self, span: Span, reason: str) -> None:
+        """Leave a span out; raise CertificateError when there are so many that going on is of no use."""
+        self.missing[span] = reason
+        self.emit(Noticed(message=f"could not certify {span}: {reason}"))
+        if self.missing_at_most is not None and len(self.missing) > self.missing_at_most:
+            raise uncertified(self.missing)
+
+
+def uncertified(missing: dict[Span, str]) -> CertificateError:
+    """Return the error that names the spans that could not be certified."""
+    spans = "; ".join(f"{span}: {reason}" for span, reason in sorted(missing.items()))
+    return CertificateError(
+        f"{len(missing)} span{'s' * (len(missing) > 1)} could not be certified: {spans}",
+        hint="what is certified is kept: the same command asks for these spans again; "
+        "--allow-uncertified writes the result without them",
+    )

@@ -1,0 +1,124 @@
+"""Certify one second that holds more orders than a page: by its pages, else by its facets."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from itertools import pairwise
+
+import pyarrow as pa
+
+from exporter import columns
+from exporter.certify.judge import judge, merge
+from exporter.certify.pages import Page, absent, at_second
+from exporter.certify.spans import Span
+from exporter.crawl.context import TRIES, Doubt, Work
+from exporter.errors import RejectedError
+from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
+
+FACETS = {
+    "type": tuple(TYPE_LABELS["en"]),
+    "product_type": tuple(PRODUCT_LABELS["en"]),
+    "status": tuple(STATUS_LABELS["en"]),
+}
+"""The filters that tell the orders of one second apart, with all their codes."""
+
+
+async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
+    """Return the rows of one second; raise Doubt where neither pages nor facets add up.
+
+    `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
+    for with the seconds beside it. So it is at once where records have no order, since `seen` may show none of them.
+    """
+    behaviour = work.behaviour
+    if not behaviour.ascending:
+        behaviour.pad_start = behaviour.pad_end = 1
+    padded = behaviour.pad_start and behaviour.pad_end
+    rows = await _rows(work, second)
+    if not padded and await work.off_loop(_missing, work, second, seen, rows):
+        behaviour.pad_start = behaviour.pad_end = 1
+        rows = await _rows(work, second)
+    return rows
+
+
+def _missing(work: Work, second: int, seen: Page, rows: pa.Table) -> bool:
+    return absent(at_second(work.zone.table([seen.cells]), second), rows) > 0
+
+
+async def _rows(work: Work, second: int) -> pa.Table:
+    try:
+        return await _by_pages(work, second)
+    except (Doubt, RejectedError) as error:
+        reason = str(error)
+    for first in FACETS:
+        names = (first, *(name for name in FACETS if name != first))
+        try:
+            pages = await _by_facets(work, second, work.asker.filters, names)
+            return await work.off_loop(_joined, work, second, pages)
+        except Doubt as error:
+            reason = str(error)
+    raise Doubt(f"{reason}; neither its pages nor its facets add up")
+
+
+async def _by_pages(work: Work, second: int) -> pa.Table:
+    """Ask for all pages of the second, to one that is not full; what one try does not show, the next one may."""
+    reason = "its pages were never whole"
+    seen: list[Page] = []
+    tries = 0
+    for _ in range(TRIES):
+        pages = [await _page(work, second, 1)]
+        count = pages[0].total
+        if count is None:
+            raise Doubt("the answers have no total")
+        # Where totals may stop at this one, there is more unless a page beyond it is empty.
+        enough = count // max(1, pages[0].rows) + 1 + work.behaviour.may_be_cap(count)
+        pages += [await _page(work, second, number) for number in range(2, enough + 1)]
+        while len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
+            pages.pop()  # past the end the last page came again
+        goes_on = len(pages) == enough and pages[-1].rows >= work.behaviour.fullest
+        if goes_on or sum(page.rows for page in pages) > count:
+            raise Doubt(f"more than the total of {count} orders came")
+        if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
+            work.behaviour.ascending = False
+            raise Doubt("the pages did not come in order of time")
+        # Tries with another total belong to another state of the server.
+        same = all(page.total == count for page in seen)
+        seen, tries = (seen + pages, tries + 1) if same else (pages, 1)
+        verdict = await work.off_loop(partial(judge, Span(second, second + 1), work.zone, closed=seen, tries=tries))
+        if verdict.doubt is None:
+            return verdict.table
+        reason = verdict.doubt
+    raise Doubt(reason)
+
+
+async def _page(work: Work, second: int, number: int, filters: Filters | None = None) -> Page:
+    behaviour = work.behaviour
+    first, last = second - behaviour.pad_start, second + behaviour.pad_end
+    return await work.asker.page(first, last, number, filters=filters)
+
+
+async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str, ...]) -> list[Page]:
+    """Return pages that each show one facet of the second whole, and together all of it."""
+    page = await _page(work, second, 1, filters)
+    if await work.is_whole(page):
+        return [page]
+    if not names:
+        raise Doubt(f"more than a page of orders of one second that no filter tells apart: {page.total}")
+    name, *rest = names
+    pages: list[Page] = []
+    for code in getattr(filters, name) or FACETS[name]:
+        facet = dataclasses.replace(filters, **{name: (code,)})  # type: ignore[arg-type]  # the names are those of codes
+        pages += await _by_facets(work, second, facet, tuple(rest))
+    rows = sum(part.rows for part in pages)
+    if rows != page.total:
+        raise Doubt(f"the facets by {name} show {rows} orders where the total is {page.total}")
+    return pages
+
+
+def _joined(work: Work, second: int, pages: list[Page]) -> pa.Table:
+    """Return the second's rows of all facets; raise Doubt if two facets show an order that may be one and the same."""
+    table = work.zone.table([page.cells for page in pages])
+    _, _, repeats = merge(columns.identities(table), pages, [page.rows for page in pages], len(pages))
+    if repeats:
+        raise Doubt(f"{repeats} orders came under two of the facets: they are alike, or changed meanwhile")
+    return at_second(table, second)

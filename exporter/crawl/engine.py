@@ -1,0 +1,152 @@
+"""Conduct the walk over a range: opening question, windows, final check. Knows neither network nor disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from exporter.certify.judge import Certificate
+from exporter.certify.pages import Page, Zone, absent, page_of
+from exporter.certify.profile import Behaviour
+from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
+from exporter.config.options import Settings
+from exporter.crawl.asker import Ask, Asker
+from exporter.crawl.context import Commit, OffLoop, Work, uncertified
+from exporter.crawl.final_check import FinalCheck
+from exporter.crawl.windows import Windows
+from exporter.errors import CertificateError, ConfigError, RejectedError
+from exporter.events import Event, Noticed, Started
+from exporter.vendor.orders import wire_time
+
+SETTLED = 60
+"""An end that was not given lies so many seconds before the server's clock: orders still being written are left out."""
+
+IN_FLIGHT = 128
+"""Requests that windows are planned for at most, where no --concurrency is given."""
+
+MISSING_AT_MOST = 9
+"""With more spans than so many that can't be certified, more requests won't help."""
+
+
+class Engine:
+    """One run of an export over a given way to ask and a given place for what is certified."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ask: Ask,
+        *,
+        commit: Commit,
+        off_loop: OffLoop,
+        emit: Callable[[Event], None],
+        latency: Callable[[], float],
+        clock: Callable[[], float],
+        missing_at_most: int | None = MISSING_AT_MOST,
+    ) -> None:
+        """`latency` gives the seconds an answer takes, as measured so far; `clock` is the wall's, in Unix seconds."""
+        self._settings = settings
+        self._emit = emit
+        self._latency = latency
+        self._clock = clock
+        self.behaviour = Behaviour(page_size=settings.page_size, segment_pages=settings.segment_pages)
+        self._asker = Asker(ask, filters=settings.filters, page_size=settings.page_size, behaviour=self.behaviour)
+        self.work = Work(
+            asker=self._asker,
+            zone=Zone(timezone=settings.timezone, language=settings.language),
+            emit=emit,
+            commit=commit,
+            off_loop=off_loop,
+            group_pages=settings.segment_pages,
+            final_check=settings.final_check,
+            missing_at_most=missing_at_most,
+        )
+        self._opening: Page | None = None
+        self.windows = 0
+        """How many windows there were."""
+
+    async def freeze(self) -> Span:
+        """Return the whole range; an end that was not given becomes the server's present, less a minute."""
+        start, end = self._settings.start, self._settings.end
+        if end is None:
+            now = int(self._clock())
+            try:
+                answer = await self._asker.answer(start - OUTER, max(start, now), urgent=True)
+            except RejectedError:
+                answer = await self._asker.answer(start, start)
+            end = (answer.date or now) - SETTLED
+            if end < start:
+                raise ConfigError(
+                    f"the range starts at {wire_time(start)}, later than the last order that can have settled by now",
+                    hint="give an earlier --start",
+                )
+            if answer.question.last > end:
+                self._opening = page_of(answer, self.behaviour.total(answer))
+        return Span(start, end + 1)
+
+    async def is_same_team(self, certificate: Certificate, held: pa.Table) -> bool:
+        """Ask one committed page again; tell whether the key sees any of the same orders."""
+        page = await self._asker.page(certificate.span.start - OUTER, certificate.span.stop)
+        seen = await self.work.off_loop(self.work.zone.table, [page.cells])
+        return await self.work.off_loop(absent, seen, held) < page.rows
+
+    async def cover(self, whole: Span, spans: Sequence[Span], *, committed: int) -> None:
+        """Certify and commit the spans of the range; what can't be is in `work.missing` in the end.
+
+        `committed` is how many rows of the range are held already.
+        """
+
+        async def opened(page: Page | None) -> None:
+            total = page.total if page else None
+            if len(spans) > 1:
+                total = await self._asker.count(whole.start, whole.stop - 1)
+            elif total is not None:
+                total += committed
+            ideal = None if total is None else max(1, pages_of(total - committed, self.behaviour.page_size))
+            rate = self._settings.rate
+            self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
+
+        self._asker.whole = whole
+        self._asker.saw_outside = list(spans) != [whole]
+        windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
+        try:
+            await windows.run(spans, self._opening)
+        except BaseExceptionGroup as group:
+            raise _first_of(group) from None
+        finally:
+            self.windows += windows.count
+
+    def _in_flight(self) -> int:
+        bound = self._settings.concurrency or IN_FLIGHT
+        return pages_in_flight(rate=self._settings.rate, latency=self._latency(), bound=bound)
+
+    async def check(
+        self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Callable[[Span], pa.Table] | None
+    ) -> bool:
+        """Make the end-to-end check; return whether it was made. Raise CertificateError if it fails.
+
+        `read` gives a committed segment's rows, to mend it; None if it is too late for that.
+        """
+        check = FinalCheck(self.work, whole, certificates=certificates, read=read)
+        if any(certificate.way == "halves" for certificate in certificates()):
+            self.behaviour.ascending = False  # an earlier run may have found it out
+        await check.renew()
+        if not self._settings.final_check:
+            return False
+        agrees = await check.run()
+        if agrees is None:
+            self._emit(Noticed(message="the server's totals are of no use: the end-to-end check was left out"))
+            return False
+        if not agrees:
+            raise await check.failure()
+        return True
+
+    def uncertified(self) -> CertificateError | None:
+        """Return the error that names what could not be certified, if there is such."""
+        return uncertified(self.work.missing) if self.work.missing else None
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group, however deep it lies."""
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

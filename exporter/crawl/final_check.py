@@ -1,0 +1,192 @@
+"""The end-to-end check: the server's total of the whole range must equal the rows held.
+
+If it does not, orders came or went in segments that were certified before. They are found by halving, by segments and
+then by pages within them, and asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter import columns
+from exporter.certify.bisect import differing
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import OUTER, Span, leaves
+from exporter.crawl.asker import COUNTS
+from exporter.crawl.context import Work, uncertified
+from exporter.crawl.seek import Seek
+from exporter.errors import CertificateError
+
+ROUNDS = 3
+"""How often the segments that changed are asked for again."""
+
+CHANGING = "orders may be changing right now: the same command, a little later, asks for what differs again"
+
+Read = Callable[[Span], pa.Table]
+
+
+class FinalCheck:
+    """Check a whole range against the server's total, and mend what changed since it was certified."""
+
+    def __init__(
+        self,
+        work: Work,
+        whole: Span,
+        *,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None,
+    ) -> None:
+        """`certificates` gives what is committed now; `read`, which may block, a committed segment's rows.
+
+        Without `read` nothing can be mended.
+        """
+        self._work = work
+        self._whole = whole
+        self._certificates = certificates
+        self._read = read
+        self._untold = False  # some segment's total lay at the cap
+
+    async def run(self) -> bool | None:
+        """Return whether rows and total agree in the end; None where the server's totals can't tell."""
+        for _ in range(ROUNDS):
+            agrees = await self.agrees()
+            if agrees is not False or self._read is None:
+                return agrees
+            await self._mend(self._read)
+        return await self.agrees()
+
+    async def renew(self) -> None:
+        """Ask again for what was certified by the order of its records, or by totals, before these proved useless."""
+        behaviour = self._work.behaviour
+        for certificate in self._certificates():
+            if not behaviour.ascending and certificate.way != "halves":
+                reason = "the server's records have no order"
+            elif behaviour.totals == "ignored" and certificate.way == "pages":
+                reason = "the server's totals are of no use"
+            else:
+                continue
+            if self._read is None:
+                raise CertificateError(f"what {certificate.span} was certified by no longer holds: {reason}")
+            nothing = self._work.zone.table([])
+            await self._replace(certificate, await self._ask_again(certificate.span, nothing), reason)
+
+    async def failure(self) -> CertificateError:
+        """Return the error that tells where rows and totals differ."""
+        segments = [(one.span, one.rows) for one in self._certificates()]
+        total, spans = await self._count(self._whole), await self._differing(segments)
+        rows = sum(rows for _, rows in segments)
+        return CertificateError(
+            f"{rows} orders of {self._whole} are held where the server's total is {total};"
+            f" the spans that differ: {', '.join(map(str, spans)) or 'none by itself'}",
+            hint=CHANGING,
+        )
+
+    async def agrees(self) -> bool | None:
+        """Compare the rows held with the server's total."""
+        rows = sum(certificate.rows for certificate in self._certificates())
+        whole, behaviour = self._whole, self._work.behaviour
+        total = await self._total(rows)
+        if total is None:
+            return None
+        if total == rows:
+            return True
+        if total < rows and behaviour.cap is None:
+            middle = whole.start + whole.seconds // 2
+            await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
+        cap = behaviour.cap
+        if cap is not None and total >= cap and rows >= cap:
+            differ = await self._differing([(one.span, one.rows) for one in self._certificates()])
+            return False if differ else None if self._untold else True
+        return False
+
+    async def _count(self, span: Span) -> int | None:
+        return await self._work.asker.count(span.start, span.stop - 1)
+
+    async def _total(self, rows: int) -> int | None:
+        """Return the total of the range, without the orders that a padded one shows beside it; `rows` are expected.
+
+        Those beside it are looked at between two totals that are the same, lest one that goes hides another.
+        """
+        asker, behaviour, whole = self._work.asker, self._work.behaviour, self._whole
+        if behaviour.inclusive and await self._count(whole) == rows:
+            return rows
+        total = await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+        if not asker.saw_outside and behaviour.ascending:
+            return total
+        for _ in range(COUNTS):
+            outside = await self._beside(whole.start) + await self._beside(whole.stop)
+            before, total = total, await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+            if total is None or total == before:
+                return None if total is None else total - outside
+        raise CertificateError(f"the total of {whole} was another each time", hint=CHANGING)
+
+    async def _beside(self, edge: int) -> int:
+        """Return how many orders beside the range are shown at one of its edges."""
+        page = await self._work.asker.page(edge - OUTER, edge)
+        seconds = await self._work.off_loop(self._work.zone.seconds, page)
+        return sum(second not in self._whole for second in seconds.to_pylist())
+
+    async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
+        """Ask for totals until the segments that differ are known."""
+        cap = self._work.behaviour.cap
+        descent = differing(segments, cap=cap)
+        smallest = {span for span, _ in segments}
+        self._untold = False
+        try:
+            span = next(descent)
+            while True:
+                total = await self._count(span)
+                if span in smallest and (total is None or (cap is not None and total >= cap)):
+                    self._untold = True
+                span = descent.send(total)
+        except StopIteration as found:
+            return list(found.value)
+
+    async def _mend(self, read: Read) -> None:
+        """Ask again for what differs, and commit the segments anew."""
+        certificates = {one.span: one for one in self._certificates()}
+        if self._work.behaviour.padded:
+            doubtful = sorted(certificates)  # counts of spans tell nothing about their rows
+        else:
+            doubtful = await self._differing([(span, one.rows) for span, one in sorted(certificates.items())])
+        for span in doubtful:
+            table = await self._work.off_loop(read, span)
+            await self._mend_segment(certificates[span], table)
+
+    async def _mend_segment(self, certificate: Certificate, table: pa.Table) -> None:
+        work, span = self._work, certificate.span
+        parts = [span]
+        if not work.behaviour.padded and certificate.rows:
+            counts = await work.off_loop(_rows_by_second, table)
+            pieces = leaves(span, counts, rows=work.behaviour.page_size)
+            parts = await self._differing(pieces) or [span]  # where no count tells which part it is, it is all of them
+        for part in parts:
+            table = await self._ask_again(part, table)
+        await self._replace(certificate, table, "the end-to-end total differed")
+
+    async def _replace(self, certificate: Certificate, table: pa.Table, reason: str) -> None:
+        way = "seek" if self._work.behaviour.ascending else "halves"
+        await self._work.commit(replace(certificate, rows=table.num_rows, way=way, reason=reason), table)
+        self._work.note_repair(certificate.span, reason, "asking again")
+
+    async def _ask_again(self, part: Span, table: pa.Table) -> pa.Table:
+        """Return the table with one part of its span as the server shows it now."""
+        fresh: list[pa.Table] = []
+
+        async def collect(_: Certificate, rows: pa.Table) -> None:
+            fresh.append(rows)
+
+        await Seek(self._work, collect).run(part)
+        if self._work.missing:
+            raise uncertified(self._work.missing)
+        before, after = table[: columns.place_of(table, part.start)], table[columns.place_of(table, part.stop) :]
+        return pa.concat_tables([before, *fresh, after]).combine_chunks()
+
+
+def _rows_by_second(table: pa.Table) -> list[tuple[int, int]]:
+    counted = pc.value_counts(columns.seconds(table))
+    return sorted(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))

@@ -1,0 +1,140 @@
+"""Look before the export: what there is, what it would take, whether the key, the host and the clock are right."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from exporter.config.options import Settings
+from exporter.errors import RejectedError
+from exporter.vendor.orders import Answer, Question, Record, second_of
+
+Ask = Callable[[Question], Awaitable[Answer]]
+
+BESIDE_PAGES = 3
+"""Requests of an export beside its pages: the opening question, the tail, the last comparison of totals."""
+MARGIN = 60
+"""Seconds before now at which a range ends that has no end, as in an export."""
+FOOTER = 4_000
+"""Bytes of a Parquet file beside its columns: schema and statistics."""
+CAPS = frozenset({10_000, 50_000, 100_000})
+"""Totals at which search back ends are used to stop counting."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What an export would meet; None where the server did not say. `first` and `last` are Unix seconds."""
+
+    start: int
+    end: int
+    orders: int | None
+    maybe_capped: bool
+    first: int | None
+    last: int | None
+    pages: int | None
+    requests: int | None
+    seconds: float | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """What one request tells of the connection. `clock_offset` is how far the local clock is ahead, in seconds."""
+
+    host: str
+    latency: float
+    clock_offset: float | None
+
+    @property
+    def clock_right(self) -> bool | None:
+        """Whether it is right to a minute, the margin of a range without an end; None: the server tells no time."""
+        return None if self.clock_offset is None else abs(self.clock_offset) < MARGIN
+
+
+async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
+    """Return what the range holds, by one request, two if there is more than a page."""
+    end = settings.end if settings.end is not None else int(now) - MARGIN
+    question = _question(settings, settings.start, end)
+    answer = await ask(question)
+    total, records = answer.total, answer.records
+    size = len(records) if records and total is not None and total > len(records) else settings.page_size
+    pages = None if total is None else max(1, math.ceil(total / size))
+    last = records
+    if pages is not None and pages > 1:
+        last = await _last_page(ask, question, pages)
+    requests = None if pages is None else pages + BESIDE_PAGES
+    return Preview(
+        start=settings.start,
+        end=end,
+        orders=total,
+        maybe_capped=total in CAPS,
+        first=second_of(records[0]) if records else None,
+        last=second_of(last[-1]) if last else None,
+        pages=pages,
+        requests=requests,
+        seconds=None if requests is None else requests / settings.rate,
+        bytes=None if total is None else _size_on_disk(records, total, settings),
+    )
+
+
+async def by_month(ask: Ask, settings: Settings, months: Sequence[tuple[int, int]]) -> list[int | None]:
+    """Return the total of each month, by one request each."""
+    questions = [_question(settings, first, last, page_size=1) for first, last in months]
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(_total(ask, question)) for question in questions]
+    return [task.result() for task in asked]
+
+
+def months(first: int, last: int, timezone: str) -> list[tuple[int, int]]:
+    """Return the months that `[first, last]` touches, as closed spans of Unix seconds that tile it."""
+    zone, spans, start = ZoneInfo(timezone), [], first
+    while start <= last:
+        day = dt.datetime.fromtimestamp(start, zone)
+        following = dt.datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=zone)
+        stop = int(following.timestamp())
+        spans.append((start, min(stop - 1, last)))
+        start = stop
+    return spans
+
+
+async def check(ask: Ask, settings: Settings, *, now: float) -> Health:
+    """Return whether key, host and clock are right, by one request; raise what the request raises."""
+    answer = await ask(_question(settings, int(now) - 86_400, int(now), page_size=1))
+    # The Date header is cut to the second, and was written while the answer was on its way.
+    offset = None if answer.date is None else answer.received - (answer.date + 0.5)
+    return Health(host=settings.base_url, latency=answer.latency, clock_offset=offset)
+
+
+def _question(settings: Settings, first: int, last: int, *, page_size: int | None = None) -> Question:
+    return Question(first=first, last=last, page_size=page_size or settings.page_size, filters=settings.filters)
+
+
+async def _last_page(ask: Ask, question: Question, number: int) -> Sequence[Record]:
+    """Return the last page, empty where the server does not go that deep."""
+    try:
+        return (await ask(replace(question, page=number))).records
+    except RejectedError:
+        return ()
+
+
+async def _total(ask: Ask, question: Question) -> int | None:
+    return (await ask(question)).total
+
+
+def _size_on_disk(records: Sequence[Record], orders: int, settings: Settings) -> int:
+    """Return about how many bytes of Parquet the orders make, judged by one page of them."""
+    import pyarrow as pa  # noqa: PLC0415  # heavy: only when there is something to measure
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from exporter.columns import gather, typed  # noqa: PLC0415
+
+    table = typed([gather(records)], timezone=settings.timezone, language=settings.language)
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file, compression=settings.compression)
+    group = pq.read_metadata(pa.BufferReader(file.getvalue())).row_group(0)
+    columns = sum(group.column(place).total_compressed_size for place in range(group.num_columns))
+    return FOOTER + (columns * orders // len(records) if records else 0)

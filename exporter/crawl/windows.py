@@ -1,0 +1,106 @@
+"""Walk a range in parallel windows where concurrency pays, one window where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from heapq import heappop, heappush
+
+import anyio
+from anyio.abc import TaskGroup
+
+from exporter.certify.pages import Page
+from exporter.certify.spans import HEAVY, OUTER, Span, pages_of, split, window_count
+from exporter.crawl.context import Work
+from exporter.crawl.window import Walk
+from exporter.errors import RejectedError
+
+
+class Windows:
+    """The windows of one run, started in order of time, as many of them at once as keep the line full."""
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        in_flight: Callable[[], int],
+        fixed: int | None,
+        on_opening: Callable[[Page | None], Awaitable[None]],
+    ) -> None:
+        """`in_flight` tells, once an answer came, how many requests should be under way.
+
+        `fixed` is how many windows the user wants, if he says; `on_opening` gets the first page of all.
+        """
+        self._work = work
+        self._measure = in_flight
+        self._fixed = fixed
+        self._on_opening = on_opening
+        self._waiting: list[tuple[Span, float | None]] = []
+        self._opening: Page | None = None
+        self.count = 0
+        """How many windows there were."""
+
+    async def run(self, spans: Sequence[Span], opening: Page | None) -> None:
+        """Certify and commit the spans; `opening` is page 1 of the first, or of a longer one that starts with it."""
+        if not spans:
+            return
+        self._opening = opening or await self._first_page(spans[0])
+        self._in_flight = self._measure()
+        self._room = anyio.Semaphore(1 + (self._in_flight - 1) // self._work.group_pages)
+        await self._on_opening(self._opening)
+        async with anyio.create_task_group() as tasks:
+            self._add(tasks, spans)
+
+    def _add(self, tasks: TaskGroup, windows: Sequence[Span], fair: float | None = None) -> None:
+        """Line windows up; `fair` is how many rows each should have."""
+        for window in windows:
+            heappush(self._waiting, (window, fair))
+            tasks.start_soon(self._next, tasks)
+
+    async def _next(self, tasks: TaskGroup) -> None:
+        """Walk the earliest window that waits, or its first part if it is split.
+
+        A later one before it might wait in vain for the rows before its own, and keep the room.
+        """
+        async with self._room:
+            window, fair = heappop(self._waiting)
+            opening, self._opening = self._opening, None
+            page = opening or await self._first_page(window)
+            if page is None:
+                self._add(tasks, split(window, 2), fair)
+                return
+            own, *others = self._parts(window, page, fair)
+            self._add(tasks, others, (page.total or 0) / (1 + len(others)))
+            self.count += 1
+            await Walk(self._work, own, page).run()
+
+    async def _first_page(self, window: Span) -> Page | None:
+        """Ask for a window's first page; None if the server refuses so long a range."""
+        behaviour, asker = self._work.behaviour, self._work.asker
+        if behaviour.longest is not None and window.seconds > behaviour.longest:
+            return None
+        try:
+            page = await asker.page(window.start - OUTER, window.stop, urgent=True)
+        except RejectedError:
+            if not await asker.refused_as_too_long(window.start, window.stop):
+                raise
+            return None
+        return page
+
+    def _parts(self, window: Span, page: Page, fair: float | None) -> list[Span]:
+        """Split a window if concurrency pays, or if it is far heavier than its share."""
+        behaviour = self._work.behaviour
+        if page.total is None or page.first is None:
+            return [window]
+        if fair is not None:
+            count = round(page.total / fair) if page.total > HEAVY * fair else 1
+        elif self._fixed is not None:
+            count = self._fixed
+        else:
+            count = window_count(
+                pages=pages_of(page.total, behaviour.page_size),
+                in_flight=self._in_flight,
+                segment_pages=self._work.group_pages,
+            )
+        begin = min(max(window.start, page.first), window.stop - 1)
+        first, *others = split(Span(begin, window.stop), count)
+        return [Span(window.start, first.stop), *others]

@@ -1,0 +1,1 @@
+"""Send one request: paced, retried, decoded."""

@@ -1,0 +1,206 @@
+"""Send one request over HTTP; the only module that knows aiohttp.
+
+Foreign errors become ours here. They are raised outside the `except` block on purpose: aiohttp's exceptions carry the
+request's headers, so none of them may be reachable from an error of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import os
+import ssl
+import urllib.request
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from exporter.config.options import Settings
+from exporter.errors import ApiError, ConfigError
+from exporter.http.permits import Turn
+from exporter.vendor.envelope import PROXY_HINT, MayPass, Reply
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER
+
+LARGEST_BODY = 64 * 1024 * 1024
+READ_BUFFER = 256 * 1024
+"""A page is about 127 kB: it is read without pausing the line."""
+KEEP_ALIVE = 30.0
+
+TLS_HINT = "check the clock, the proxy, and SSL_CERT_FILE if a company's own certificates are in use"
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Beside SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads itself."""
+
+
+class Transport(Protocol):
+    """What carries a request. It awaits `turn.come()` with its connection at hand, sends, and calls `turn.left()`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def post(self, body: bytes, turn: Turn) -> Reply:
+        """Return the server's reply; raise `MayPass` or an `ApiError`."""
+
+
+class HttpTransport:
+    """One aiohttp session to one endpoint, its connections kept alive."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = URL(settings.base_url.rstrip("/") + ENDPOINT)
+        self._timeout = settings.timeout
+        self._headers = {
+            KEY_HEADER: settings.api_key,
+            "Content-Type": "application/json",
+            "Lang": settings.language,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity" if is_loopback(self._url) else "gzip",
+            "User-Agent": "duoplus-exporter",
+        }
+        self._proxy, self._proxy_headers = proxy_from_environment(self._url)
+        if self._proxy is not None and self._url.scheme == "http":
+            self._headers |= self._proxy_headers or {}
+
+    async def __aenter__(self) -> Self:
+        tls = tls_from_environment() if self._url.scheme == "https" else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout),
+            read_bufsize=READ_BUFFER,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def post(self, body: bytes, turn: Turn) -> Reply:
+        """Return the server's reply; raise `MayPass`, or an `ApiError` for what can't pass.
+
+        The timeout runs from the departure: waiting for a slot is no fault of the server's.
+        """
+        try:
+            async with (
+                asyncio.timeout(None) as deadline,
+                self._session.post(
+                    self._url,
+                    data=_Departure(body, turn, deadline, self._timeout),
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    proxy_headers=self._proxy_headers,
+                ) as response,
+            ):
+                return Reply(response.status, response.headers, await _read(response))
+        except (aiohttp.ClientError, OSError) as error:
+            ours = _ours(error, self._url, self._timeout)
+        raise ours
+
+
+class _Departure(aiohttp.BytesPayload):
+    """A body that leaves in its slot: headers and body go out in one write, made when the slot has come."""
+
+    def __init__(self, body: bytes, turn: Turn, deadline: asyncio.Timeout, timeout: float) -> None:
+        super().__init__(body, content_type="application/json")
+        self._turn = turn
+        self._deadline = deadline
+        self._seconds = timeout
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self._turn.come()
+        await super().write_with_length(writer, content_length)
+        self._turn.left()
+        self._deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the decompressed body, or stop as soon as it is larger than any page."""
+    blocks = []
+    size = 0
+    while block := await response.content.readany():
+        size += len(block)
+        if size > LARGEST_BODY:
+            raise _TooLarge
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+class _TooLarge(aiohttp.ClientError):
+    pass
+
+
+def _ours(error: Exception, url: URL, timeout: float) -> MayPass | ApiError:
+    """Map a foreign error to one of ours."""
+    host = url.host
+    ours: MayPass | ApiError
+    match error:
+        case _TooLarge():
+            ours = ApiError(f"{host} sent a body of more than {LARGEST_BODY >> 20} MiB, which is no page of orders")
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            ours = ApiError(f"no secure connection to {host}: {error.__cause__ or error}", hint=TLS_HINT)
+        case aiohttp.ClientHttpProxyError(status=status) if status < 500:
+            ours = ApiError(f"the proxy refused the way to {host} (HTTP {status})", hint=PROXY_HINT)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            ours = ApiError(f"{url} can't be asked", hint="check --base-url")
+        case TimeoutError():
+            ours = MayPass(f"no answer from {host} within {timeout:g} s")
+        case aiohttp.ClientPayloadError():
+            ours = MayPass(f"the body from {host} broke off or could not be decompressed")
+        case aiohttp.ClientResponseError(message=message):
+            ours = MayPass(f"{host} sent no valid HTTP ({message})")
+        case aiohttp.ServerDisconnectedError():
+            ours = MayPass(f"{host} closed the connection without an answer")
+        case _:
+            ours = MayPass(f"no connection to {host} ({error or type(error).__name__})")
+    return ours
+
+
+def is_loopback(url: URL) -> bool:
+    """Tell whether a URL points to this machine."""
+    host = url.host or ""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def proxy_from_environment(url: URL) -> tuple[URL | None, dict[str, str] | None]:
+    """Return the proxy for a URL and the headers that it wants, as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
+
+    Looked up once: aiohttp's own way takes two hops to a thread for each request. This machine needs no proxy.
+    """
+    host = url.host or ""
+    if is_loopback(url) or urllib.request.proxy_bypass(host):
+        return None, None
+    proxies = urllib.request.getproxies()
+    text = proxies.get(url.scheme) or proxies.get("all")
+    if not text:
+        return None, None
+    proxy = URL(text if "://" in text else f"http://{text}")
+    if proxy.scheme not in {"http", "https"}:
+        raise ConfigError(f"a {proxy.scheme} proxy can't be used", hint="give an http proxy in HTTPS_PROXY")
+    if proxy.user is None:
+        return proxy, None
+    credentials = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {credentials}"}
+
+
+def tls_from_environment() -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities and those that the environment names."""
+    context = ssl.create_default_context()
+    for name in CA_VARIABLES:
+        if path := os.environ.get(name):
+            try:
+                context.load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})  # noqa: PTH112
+            except OSError as error:
+                raise ConfigError(f"{name} names {path}, which can't be read as certificates: {error}") from None
+    return context

@@ -1,0 +1,221 @@
+"""Check a finished result: offline against its own manifest, online against the API's totals.
+
+Offline, each part is hashed, then read a row group at a time. What is checked: the manifest's text and sums; that its
+segments and missing spans tile the range; that the files are those it lists, byte for byte, with the schema and the
+metadata of its query; that rows are in order, in a certified span, and as many in each segment as its certificate says.
+
+Rows that are alike are no fault as such: the server may show two orders that nothing tells apart, and the certificate
+counts both. How many there were when a segment was certified stands in the manifest; another number now is a fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exporter import columns
+from exporter.certify.bisect import Segment as Held
+from exporter.certify.bisect import differing
+from exporter.certify.spans import Span, gaps
+from exporter.errors import CertificateError, OutputError
+from exporter.store import parts
+from exporter.store.disk import Disk
+from exporter.store.layout import Place
+from exporter.store.manifest import Manifest, Part, Segment, loads
+from exporter.vendor.orders import Answer, Filters, Question, wire_time
+
+SHOWN = 20
+"""Findings that an error names; there may be one for each segment."""
+
+
+def verify(out: Path) -> Manifest:
+    """Check the result in OUT offline and return its manifest.
+
+    Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
+    """
+    place = Place.of(out)
+    if not place.manifest.exists():
+        if place.out.exists():
+            raise CertificateError(f"{out}: {place.manifest.name} is missing: nothing tells what should be there")
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
+    manifest, found = loads(Disk().perform("read", place.manifest, place.manifest.read_bytes), path=place.manifest)
+    found += [*_check_manifest(manifest, place), *_check_files(manifest, place), *_check_parts(manifest, place)]
+    if found:
+        shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
+        raise CertificateError(f"{out} is not what was certified:\n" + "\n".join(f"- {finding}" for finding in shown))
+    return manifest
+
+
+async def differing_online(
+    held: Sequence[Held], *, ask: Callable[[Question], Awaitable[Answer]], filters: Filters, cap: int | None = None
+) -> list[Span]:
+    """Return the segments whose total differs from the rows held, asking the API no more than the descent needs.
+
+    `held` are spans and their rows, disjoint and in order of time; `cap` is where the server's totals stop, if they do.
+    """
+    descent = differing(held, cap=cap)
+    total: int | None = None
+    while True:
+        try:
+            span = descent.send(total)
+        except StopIteration as end:
+            doubtful: list[Span] = end.value
+            return doubtful
+        answer = await ask(Question(first=span.start, last=span.stop - 1, page_size=1, filters=filters))
+        total = answer.total
+
+
+def _check_manifest(manifest: Manifest, place: Place) -> Iterator[str]:
+    """Check what the manifest says against itself."""
+    spans = sorted([*(segment.span for segment in manifest.segments), *manifest.missing])
+    for span in gaps(manifest.whole, spans):
+        yield f"no segment covers {span}"
+    for one, next_one in pairwise(spans):
+        if next_one.start < one.stop:
+            yield f"segments overlap: {one} and {next_one}"
+    if spans and (spans[0].start < manifest.whole.start or spans[-1].stop > manifest.whole.stop):
+        yield f"segments reach beyond the range {manifest.whole}"
+    certified = sum(segment.rows for segment in manifest.segments)
+    if certified != manifest.rows:
+        yield f"the certificates count {certified:,} rows, the parts {manifest.rows:,}"
+    for number, part in enumerate(manifest.parts):
+        if part.name != (place.out.name if place.is_file else parts.name_of(number)):
+            yield f"part {number} can't be called {part.name}"
+    if not place.is_file and any(part.rows != parts.PART_ROWS for part in manifest.parts[:-1]):
+        yield f"a part before the last has not {parts.PART_ROWS:,} rows"
+
+
+def _check_files(manifest: Manifest, place: Place) -> Iterator[str]:
+    """Check that no file beside the parts would be read with them."""
+    if place.is_file:
+        return
+    own = {place.manifest, *(place.part(part.name) for part in manifest.parts)}
+    for path in sorted(place.out.rglob("*")):
+        if path.is_file() and path not in own and (path.suffix == ".parquet" or path.name[0] not in "._"):
+            yield f"{path.relative_to(place.out)} is none of its files"
+
+
+def _check_parts(manifest: Manifest, place: Place) -> Iterator[str]:
+    """Check the bytes of each part, and where all are as they were written, the rows."""
+    whole = True
+    for part in manifest.parts:
+        if problem := _bytes_differ(place.part(part.name), part):
+            whole = False
+            yield problem
+    if not whole:
+        return
+    rows = _Rows(manifest.segments)
+    for part in manifest.parts:
+        try:
+            with pq.ParquetFile(place.part(part.name)) as file:
+                yield from _check_metadata(file, part, manifest)
+                yield from rows.read(file, part)
+        except (OSError, pa.ArrowException) as error:
+            yield f"{part.name} can't be read: {error}"
+            return
+    yield from rows.end()
+
+
+def _bytes_differ(path: Path, part: Part) -> str | None:
+    try:
+        if path.stat().st_size != part.bytes:
+            return f"{part.name} has {path.stat().st_size:,} bytes, not {part.bytes:,}"
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"{part.name} can't be read: {error.strerror}"
+    return None if checksum == part.sha256 else f"{part.name}: its bytes were changed, its checksum is of others"
+
+
+def _check_metadata(file: pq.ParquetFile, part: Part, manifest: Manifest) -> Iterator[str]:
+    schema = columns.schema(timezone=manifest.timezone, language=manifest.language)
+    if not file.schema_arrow.equals(schema):
+        yield f"{part.name} has another schema than the query's"
+    expected = parts.file_metadata(schema, manifest.query) | {parts.DIGEST_KEY: part.digest.encode()}
+    found = file.metadata.metadata or {}
+    for key, value in expected.items():
+        if found.get(key) != value:
+            yield f"{part.name}: its metadata say {found.get(key)!r} for {key.decode()}, not {value!r}"
+    groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    if any(rows != parts.GROUP_ROWS for rows in groups[:-1]) or groups[-1:] > [parts.GROUP_ROWS]:
+        yield f"{part.name}: its row groups have not {parts.GROUP_ROWS:,} rows"
+
+
+class _Rows:
+    """All rows of a result in their order, looked at in pieces that hold whole seconds."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._left = sorted(segments, key=lambda segment: segment.span)[::-1]
+        self._rows = 0
+        self._repeated = 0
+        self._held: pa.Table | None = None
+        self._in_order = True
+
+    def read(self, file: pq.ParquetFile, part: Part) -> Iterator[str]:
+        """Check the rows of the next part."""
+        count, first, last = 0, None, None
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            count += len(group)
+            if len(group):
+                first = first or group["created_at"][0]
+                last = group["created_at"][-1]
+            yield from self._check(group, part.name)
+        if count != part.rows:
+            yield f"{part.name} has {count:,} rows, not {part.rows:,}"
+        if (parts.moment(first), parts.moment(last)) != (part.min_created_at, part.max_created_at):
+            yield f"{part.name} is of [{parts.moment(first)}, {parts.moment(last)}], its manifest says otherwise"
+
+    def end(self) -> Iterator[str]:
+        """Check what the last second and the segments after it come to."""
+        if self._held is not None:
+            yield from self._count(self._held)
+        while self._left:
+            yield from self._close_segment()
+
+    def _check(self, group: pa.Table, name: str) -> Iterator[str]:
+        table = group if self._held is None else pa.concat_tables([self._held, group])
+        table = table.combine_chunks()
+        if not self._in_order or not len(table):
+            return
+        if not columns.ordered(table).equals(table):
+            self._in_order = False
+            self._left.clear()
+            self._held = None
+            yield f"{name}: its rows are not in order of created_at, order_id and content; the rest was not counted"
+            return
+        seconds = columns.seconds(table)
+        last = columns.place_of(table, seconds[-1].as_py())
+        self._held = table.slice(last)
+        yield from self._count(table.slice(0, last))
+
+    def _count(self, table: pa.Table) -> Iterator[str]:
+        """Count ordered rows of whole seconds to their segments."""
+        seconds = columns.seconds(table)
+        at = 0
+        while at < len(table):
+            second = seconds[at].as_py()
+            while self._left and self._left[-1].span.stop <= second:
+                yield from self._close_segment()
+            span = self._left[-1].span if self._left else None
+            if span is not None and span.start <= second:
+                to = columns.place_of(table, span.stop)
+                self._rows += to - at
+                self._repeated += columns.repeated(table.slice(at, to - at))
+            else:
+                to = len(table) if span is None else columns.place_of(table, span.start)
+                yield f"{to - at:,} rows from {wire_time(second)} on lie in no certified span"
+            at = to
+
+    def _close_segment(self) -> Iterator[str]:
+        segment = self._left.pop()
+        if self._rows != segment.rows:
+            yield f"{segment.span} has {self._rows:,} rows, its certificate counts {segment.rows:,}"
+        if self._repeated != segment.repeated:
+            yield f"{segment.span} has {self._repeated:,} orders told twice, not {segment.repeated:,} as when certified"
+        self._rows = self._repeated = 0

@@ -1,0 +1,1 @@
+"""The vendor's endpoint as values: requests, responses, codes and labels. Pure."""

@@ -1,0 +1,381 @@
+"""The command line as its users meet it: words, streams, exit codes. The engine is a fake here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from exporter.cli import main
+from exporter.config.options import Settings
+from exporter.errors import (
+    ApiError,
+    CertificateError,
+    ConfigError,
+    DiskError,
+    ExportError,
+    OutputError,
+    RejectedError,
+    UnauthorizedError,
+)
+from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
+from exporter.progress.summary import Summary
+
+GOLDEN = Path(__file__).parent / "golden"
+Export = Callable[[Path, Settings, Callable[[Event], None]], Awaitable[Summary]]
+
+SUMMARY: dict[str, Any] = {
+    "complete": True,
+    "rows": 1200,
+    "requests": 5,
+    "requests_ideal": 3,
+    "retries": 1,
+    "rate_limited": 1,
+    "repaired_segments": 1,
+    "segments": 2,
+    "windows": 1,
+    "parts": 1,
+    "bytes": 34567,
+    "start": "2024-01-01T00:00:00+08:00",
+    "end": "2024-12-31T23:59:59+08:00",
+    "final_check": True,
+    "totals": "exact",
+    "elapsed_seconds": 4.2,
+    "rows_per_second": 285.7,
+    "values_in_extra": 2,
+    "out": "orders",
+}
+
+
+async def finishing(_out: Path, _settings: Settings, on_event: Callable[[Event], None]) -> Summary:
+    """Emit what a short, eventful export emits."""
+    on_event(Noticed(message="an end was not given: up to 2024-12-31T23:59:59+08:00"))
+    on_event(Started(total=1200, committed=0, requests_ideal=3, windows=1, rate=1.0))
+    on_event(Answered(requests=2, in_flight=1, latency=0.1))
+    on_event(Refused(count=1, pause=1.1, persistent=False))
+    on_event(Retried(attempt=1, reason="HTTP 502", pause=0.3))
+    on_event(Repaired(start=1_704_067_200, stop=1_704_153_600, reason="totals 700 and 701", by="a seek"))
+    on_event(Committed(start=1_704_067_200, stop=1_735_689_600, rows=1200, total_rows=1200))
+    on_event(Finished(rows=1200, complete=True))
+    return Summary(**SUMMARY)
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(("EXPORTER_", "DUOPLUS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DUOPLUS_API_KEY", "secret-key-that-nobody-sees")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Export], None]:
+    """Put a fake in the engine's place."""
+
+    def put(fake: Export) -> None:
+        module: Any = ModuleType("exporter.export")
+        module.export = lambda out, settings, *, on_event: fake(out, settings, on_event)
+        monkeypatch.setitem(sys.modules, "exporter.export", module)
+
+    put(finishing)
+    return put
+
+
+def raising(error: BaseException) -> Export:
+    async def export(_out: Path, _settings: Settings, _on_event: Callable[[Event], None]) -> Summary:
+        raise error
+
+    return export
+
+
+def caused(error: ExportError, cause: Exception) -> ExportError:
+    error.__cause__ = cause
+    return error
+
+
+ERRORS = [
+    ConfigError("orders is a file where a folder is needed", hint="choose another OUT"),
+    caused(ApiError("page 3: 8 attempts failed", hint="the same command goes on"), TimeoutError("no answer in 60 s")),
+    UnauthorizedError("the API refused the key: code 401, Please log in again.", hint="check DUOPLUS_API_KEY"),
+    RejectedError("the API refused page 1: code 30001, bad range", code=30001, text="bad range", hint="check --start"),
+    caused(DiskError("orders: no space is left", hint="make room"), OSError(28, "No space left on device")),
+    CertificateError("[2024-01-01, 2024-01-02) could not be certified", hint="run it again later"),
+    OutputError("orders belongs to another query: start was 2023-01-01", hint="choose another OUT"),
+    ZeroDivisionError("division by zero"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_each_error_of_the_tree_reads_as_in_its_golden_file(
+    error: Exception, engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine(raising(error))
+    code = main(["run", "orders", "--json"])
+    told = capsys.readouterr()
+    expected = (GOLDEN / f"{type(error).__name__}.txt").read_text(encoding="utf-8")
+    assert f"exit {code}\n-- stderr\n{told.err}-- stdout\n{told.out}" == expected
+
+
+def test_every_error_of_the_tree_has_a_golden_file() -> None:
+    def tree(kind: type[ExportError]) -> set[str]:
+        return {kind.__name__}.union(*(tree(child) for child in kind.__subclasses__()))
+
+    assert tree(ExportError) - {"ExportError"} <= {path.stem for path in GOLDEN.glob("*.txt")}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message", "hint"),
+    [
+        (["run", "orders", "--strat", "2024-01-01"], "unknown option: --strat", "did you mean --start?"),
+        (["rnu", "orders"], 'unknown command "rnu"', "did you mean"),
+        (["run"], "OUT needs a value", "exporter run --help"),
+        (["run", "orders", "more"], "'more' is one argument too many", "exporter run --help"),
+        (["run", "orders", "--rate"], "--rate needs a value", "exporter run --help"),
+        (
+            ["run", "orders", "--rate", "quick"],
+            "--rate is 'quick': a number above zero is needed",
+            "for example: --rate 1",
+        ),
+        (["run", "orders", "--rate", "1", "--rate", "2"], "--rate specified multiple times", "exporter run --help"),
+        (["run", "orders", "--config", "none.toml"], "none.toml can't be read", "check --config"),
+        (["run", "orders", "--log-file", "no/folder/log"], "no/folder/log can't be written", "check --log-file"),
+        (["plan", "--by", "week"], 'Invalid value "week" for --by', "exporter run --help"),
+        (["demo", "orders.parquet"], "orders.parquet names a file", "for example: exporter demo demo/"),
+        (["simulate", "--start", "2025-01-02", "--end", "2025-01-01"], "is after their end", "exporter --help"),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_anything_is_sent(
+    tokens: list[str], message: str, hint: str, engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine(raising(AssertionError("nothing may be sent")))
+    assert main(tokens) == 2
+    told = capsys.readouterr()
+    assert message in told.err.splitlines()[0]
+    assert hint in told.err
+    assert "Traceback" not in told.err
+    assert told.out == ""
+
+
+def test_a_missing_key_is_told_in_json_too(
+    engine: Callable[[Export], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DUOPLUS_API_KEY")
+    assert main(["run", "orders", "--json"]) == 2
+    told = capsys.readouterr()
+    facts = json.loads(told.out)
+    assert (facts["complete"], facts["error"], facts["exit"]) == (False, "there is no API key", 2)
+    assert told.err.startswith("error: there is no API key\nhint: set DUOPLUS_API_KEY")
+
+
+def test_json_is_the_summary_on_one_line(engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "orders", "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 1
+    assert json.loads(told.out) == SUMMARY | {"uncertified": []}
+    assert "Complete: 1,200 orders" in told.err
+
+
+def test_a_failure_in_json_tells_what_is_known(
+    engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def failing(out: Path, settings: Settings, on_event: Callable[[Event], None]) -> Summary:
+        await finishing(out, settings, on_event)
+        raise CertificateError("the totals differ", hint="try again")
+
+    engine(failing)
+    assert main(["run", "orders", "--json"]) == 4
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {
+        "complete": False,
+        "rows": 1200,
+        "requests": 2,
+        "retries": 1,
+        "rate_limited": 1,
+        "repaired_segments": 1,
+        "out": "orders",
+        "error": "the totals differ",
+        "hint": "try again",
+        "exit": 4,
+    }
+
+
+def test_a_result_without_proof_is_told_in_full_and_ends_in_4(
+    engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def export(_out: Path, _settings: Settings, _on_event: Callable[[Event], None]) -> Summary:
+        return Summary(**SUMMARY | {"complete": False, "uncertified": ("[a, b)",)})
+
+    engine(export)
+    assert main(["run", "orders", "--json", "--allow-uncertified"]) == 4
+    told = capsys.readouterr()
+    facts = json.loads(told.out)
+    assert (facts["rows"], facts["uncertified"], facts["exit"]) == (1200, ["[a, b)"], 4)
+    assert "Not certified: 1,200 orders" in told.err
+    assert "[a, b)" in facts["error"]
+
+
+def test_the_summary_tells_what_was_done_and_how_to_open_it(
+    engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "orders"]) == 0
+    told = capsys.readouterr()
+    assert told.out == (GOLDEN / "summary.out").read_text(encoding="utf-8")
+    assert told.err == (GOLDEN / "summary.err").read_text(encoding="utf-8")
+
+
+def test_quiet_is_quiet(engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "orders", "--quiet"]) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "")
+
+
+def test_the_log_file_tells_every_event_but_not_the_key(engine: Callable[[Export], None], tmp_path: Path) -> None:
+    assert main(["run", "orders", "--quiet", "--log-file", "export.log"]) == 0
+    log = (tmp_path / "export.log").read_text(encoding="utf-8")
+    assert len(log.splitlines()) == 7
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:]{8}[+-]\d\d:\d\d \S", line) for line in log.splitlines())
+    assert "secret" not in log
+
+
+def test_a_traceback_comes_only_with_verbose(
+    engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine(raising(ZeroDivisionError("division by zero")))
+    assert main(["run", "orders"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(["run", "orders", "--verbose"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "please report it" in told
+    assert "secret" not in told
+
+
+def test_show_settings_tells_the_source_of_each_and_hides_the_key(
+    engine: Callable[[Export], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    engine(raising(AssertionError("nothing may be sent")))
+    (tmp_path / "export.toml").write_text('timezone = "UTC"\njson = false')
+    monkeypatch.setenv("EXPORTER_RATE", "2")
+    assert main(["run", "orders", "--status", "paid,7", "--config", "export.toml", "--show-settings"]) == 0
+    told = capsys.readouterr().out
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in told.splitlines()}
+    assert lines["status"] == "3, 7 command line"
+    assert lines["rate"] == "2.0 environment"
+    assert lines["timezone"] == "UTC export.toml"
+    assert lines["page-size"] == "500 default"
+    assert lines["key"] == "…sees DUOPLUS_API_KEY"
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_stops_cleanly_and_says_that_the_same_command_goes_on(
+    number: signal.Signals, code: int, engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleaned = []
+
+    async def export(_out: Path, _settings: Settings, _on_event: Callable[[Event], None]) -> Summary:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(number)
+        raise AssertionError("it goes on")
+
+    before = signal.getsignal(number)
+    engine(export)
+    assert main(["run", "orders", "--json"]) == code
+    told = capsys.readouterr()
+    assert cleaned == [number]
+    assert "the same command goes on" in told.err
+    assert json.loads(told.out)["exit"] == code
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_the_caller_ignores_is_ignored(engine: Callable[[Export], None]) -> None:
+    async def export(out: Path, settings: Settings, on_event: Callable[[Event], None]) -> Summary:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return await finishing(out, settings, on_event)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        engine(export)
+        assert main(["run", "orders", "--quiet"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("asked", [["run", "x", "--show-settings"], ["--version"], ["--help"]])
+def test_a_reader_who_has_enough_is_no_error(asked: list[str]) -> None:
+    command = [sys.executable, "-m", "exporter", *asked]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("asked", [["run", "x", "--show-settings", "--json"], ["--version"]])
+def test_a_full_disk_under_stdout_is_named(asked: list[str]) -> None:
+    command = [sys.executable, "-m", "exporter", *asked]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: stdout could not be written: No space left on device\nhint: ")
+
+
+def test_a_command_ends_with_its_exit_code_and_all_it_had_to_say() -> None:
+    command = [sys.executable, "-m", "exporter", "run", "x", "--rate", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith("\n")
+
+
+def test_what_a_failing_command_said_before_is_not_lost() -> None:
+    program = "from exporter import cli; cli.main = lambda: print('said') or 4; cli.entry()"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", program], env=buffered, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from exporter.cli import main; loaded = set(sys.modules); main(['--help']); "
+        "print(sorted(loaded & {'pyarrow', 'aiohttp', 'rich', 'numpy', 'pandas', 'tqdm', 'asyncio', 'anyio'}), "
+        "sorted(set(sys.modules) & {'pyarrow', 'aiohttp', 'numpy', 'pandas', 'tqdm'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] []"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "exporter", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_completion_is_installed_for_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    for shell in ("bash", "zsh", "fish"):
+        assert main(["--install-completion", "--shell", shell]) == 0
+        path = Path(capsys.readouterr().out.split()[1].rstrip(";"))
+        assert path.is_relative_to(tmp_path)
+        assert "page-size" in path.read_text(encoding="utf-8")

@@ -1,0 +1,226 @@
+"""A small server that may do anything the API's documents don't forbid, and remembers the whole truth.
+
+It is no simulator of the API: it is the model that the engine is held against. Orders are few, pages tiny, and before
+each request the world may change. It knows, of every order, when it was there and how often one answer showed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+from exporter.errors import RejectedError
+from exporter.vendor.orders import Answer, Question, wire_time
+
+START = 1_770_000_000
+"""The Unix second at which the model's world begins."""
+
+
+@dataclass(kw_only=True)
+class Order:
+    moment: int
+    """When it was made, in milliseconds since START."""
+    name: str
+    status: str = "Paid"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return self.name, self.moment // 1000
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "type": "Renewal" if len(self.name) % 2 else "Purchase",
+            "order_id": self.name,
+            "product": "Cloud phone",
+            "description": "",
+            "status": self.status,
+            "total": "-$1.00",
+            "created_at": wire_time(START + self.moment // 1000),
+            "expired_at": "",
+            "expired_seconds": 0,
+        }
+
+
+class Change(NamedTuple):
+    """An order came or went `after` so many requests; `second` is the one in which it was made, from START on."""
+
+    after: int
+    second: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Habits:
+    """What the server does; the defaults are those of a well-behaved one."""
+
+    largest_page: int = 1000
+    fixed_page: int = 0
+    ties: Literal["stable", "shuffled"] = "stable"
+    sort: Literal["obeyed", "descending", "none"] = "obeyed"
+    open_start: bool = False
+    open_end: bool = False
+    fractions: bool = False
+    totals: Literal["right", "text", "missing", "short", "long"] = "right"
+    cap: int = 0
+    depth: int = 0
+    too_deep: Literal["refuse", "empty", "repeat"] = "refuse"
+    past_end: Literal["empty", "refuse", "repeat"] = "empty"
+    longest: int = 0
+    elsewhere: float = 0.0
+    short_pages: float = 0.0
+    drift: float = 0.0
+    """How likely something appears, vanishes or changes before a request."""
+    drifts: int = 0
+    """How often at most."""
+
+    def __repr__(self) -> str:
+        changed = (one for one in fields(self) if getattr(self, one.name) != one.default)
+        return ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in changed) or "well-behaved"
+
+
+@dataclass(kw_only=True, repr=False)
+class HostileServer:
+    orders: list[Order]
+    habits: Habits
+    random: Random
+    seconds: int
+    """How long the model's world is."""
+    latency: float = 0.0
+    requests: int = 0
+    populations: list[set[int | None]] = field(default_factory=list)
+    """How many orders there were at each request, and how many its total tells."""
+    came: list[Change] = field(default_factory=list)
+    """The late orders."""
+    went: list[Change] = field(default_factory=list)
+    """The orders that were deleted."""
+    most_shown: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How often one single answer showed an identity."""
+
+    def __repr__(self) -> str:
+        return f"<{self.habits!r}; {' '.join(f'{order.name}@{order.moment}' for order in self.orders)}>"
+
+    def __post_init__(self) -> None:
+        self._from_the_start = set(self.orders)
+        self._drifts_left = self.habits.drifts
+
+    def survivors(self) -> Counter[tuple[str, int]]:
+        """Identities of the orders that were there from the first request until now."""
+        return Counter(order.identity for order in self._inside() if order in self._from_the_start)
+
+    def insert(self, order: Order) -> None:
+        self.orders.append(order)
+        self.came.append(Change(self.requests, order.moment // 1000))
+
+    def delete(self, order: Order) -> None:
+        self.orders.remove(order)
+        self.went.append(Change(self.requests, order.moment // 1000))
+
+    def _inside(self) -> list[Order]:
+        return [order for order in self.orders if 0 <= order.moment < 1000 * self.seconds]
+
+    async def ask(self, question: Question, *, urgent: bool = False) -> Answer:
+        """Answer after a while, so that answers overtake each other."""
+        await asyncio.sleep(self.random.random() * self.latency)
+        return self.answer(question)
+
+    def answer(self, question: Question) -> Answer:
+        self._drift()
+        self.requests += 1
+        population = len(self._inside())
+        self.populations.append({population, self._total(population)})
+        habits = self.habits
+        first, last = question.first - START, question.last - START
+        if habits.longest and last - first > habits.longest:
+            raise RejectedError("the range is too long", code=400, text="range")
+        if self.random.random() < habits.elsewhere:
+            first, last = -1, self.seconds  # the range is ignored
+        found = self._select(first * 1000, last * 1000, question)
+        size = habits.fixed_page or min(question.page_size, habits.largest_page)
+        shown = self._page(found, question.page, size)
+        if self.random.random() < habits.short_pages:
+            shown = shown[: max(1, len(shown) // 2)]
+        seen = Counter(order.identity for order in shown)
+        self.most_shown |= seen
+        return Answer(
+            question=question,
+            records=[order.shown() for order in shown],
+            total=self._total(len(found)),
+            number=self.requests,
+            date=START + self.seconds + 60,
+            received=float(self.requests),
+        )
+
+    def _select(self, low: int, high: int, question: Question) -> list[Order]:
+        """Return the orders of a range of milliseconds, in the order in which this request shows them."""
+        habits = self.habits
+
+        def moments(order: Order) -> int:
+            return order.moment if habits.fractions else order.moment // 1000 * 1000
+
+        found = [
+            order
+            for order in self.orders
+            if (moments(order) > low if habits.open_start else moments(order) >= low)
+            and (moments(order) < high if habits.open_end else moments(order) <= high)
+            and self._matches(order, question)
+        ]
+        if habits.ties == "shuffled" or habits.sort == "none":
+            self.random.shuffle(found)
+        if habits.sort != "none":
+            found.sort(key=moments, reverse=habits.sort == "descending")
+        return found
+
+    def _matches(self, order: Order, question: Question) -> bool:
+        code = 2 if order.shown()["type"] == "Renewal" else 1
+        statuses = {"Paid": 3, "Finished": 5, "Refunded": 7}
+        filters = question.filters
+        return (
+            (not filters.type or code in filters.type)
+            and (not filters.status or statuses[order.status] in filters.status)
+            and (not filters.product_type or 2 in filters.product_type)
+        )
+
+    def _page(self, found: list[Order], page: int, size: int) -> list[Order]:
+        habits = self.habits
+        if habits.depth and page > 1 and page * size > habits.depth:
+            if habits.too_deep == "refuse":
+                raise RejectedError("too deep", code=400, text="too deep")
+            if habits.too_deep == "empty":
+                return []
+            page = max(1, habits.depth // size)
+        if page > 1 and (page - 1) * size >= len(found):
+            if habits.past_end == "refuse":
+                raise RejectedError("no such page", code=404, text="no such page")
+            if habits.past_end == "repeat":
+                page = max(1, -(-len(found) // size))
+        return found[(page - 1) * size : page * size]
+
+    def _total(self, total: int) -> int | None:
+        if self.habits.cap:
+            total = min(total, self.habits.cap)
+        match self.habits.totals:
+            case "short":
+                return max(total - 1, 0)
+            case "long":
+                return total + 1
+            case "text" | "missing":
+                return None
+        return total
+
+    def _drift(self) -> None:
+        if self._drifts_left <= 0 or self.random.random() >= self.habits.drift:
+            return
+        self._drifts_left -= 1
+        match self.random.randrange(3):
+            case 0:
+                moment = self.random.randrange(self.seconds * 1000)
+                self.insert(Order(moment=moment, name=f"late{self._drifts_left}"))
+            case 1 if self.orders:
+                self.delete(self.random.choice(self.orders))
+            case 2 if self.orders:
+                self.random.choice(self.orders).status = self.random.choice(["Finished", "Refunded"])

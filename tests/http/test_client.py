@@ -1,0 +1,395 @@
+"""One paced, retried request after another, in virtual time and without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from exporter.errors import ApiError, RejectedError, UnauthorizedError
+from exporter.events import Answered, Event, Noticed, Refused, Retried
+from exporter.http.client import LONG_BODY, Client
+from exporter.vendor.envelope import MayPass, Reply
+from exporter.vendor.orders import Answer, Question
+from tests.http.fake_transport import FakeTransport, envelope, page, settings
+from tests.virtual_time import VirtualTimeLoop, run
+
+TOO_FREQUENT = envelope(160004, "Request too frequent, please try again later.")
+
+
+def question(number: int = 1) -> Question:
+    return Question(first=0, last=1, page=number)
+
+
+def pages(transport: FakeTransport) -> list[int]:
+    return [asked["page"] for asked in transport.asked]
+
+
+def gaps(transport: FakeTransport) -> list[float]:
+    return [later - earlier for earlier, later in zip(transport.departures, transport.departures[1:], strict=False)]
+
+
+def with_client(
+    transport: FakeTransport,
+    story: Callable[[Client], Awaitable[Any]],
+    *,
+    seen: list[Event] | None = None,
+    **changes: Any,
+) -> Any:
+    """Run a story with a client in virtual time; the dice always fall in the middle."""
+
+    async def told() -> Any:
+        events: list[Event] = [] if seen is None else seen
+        client = Client(
+            settings(**changes),
+            transport=transport,
+            on_event=events.append,
+            random=lambda: 0.5,
+            wall=lambda: 1_445_412_480.0,
+        )
+        async with client:
+            return await story(client)
+
+    return run(told())
+
+
+def ask(transport: FakeTransport, *, seen: list[Event] | None = None, **changes: Any) -> Answer:
+    """Ask one question."""
+    answer = with_client(transport, lambda client: client.ask(question()), seen=seen, **changes)
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def ask_many(transport: FakeTransport, number: int, *, seen: list[Event] | None = None, **changes: Any) -> list[Answer]:
+    """Ask for so many pages at once."""
+
+    async def story(client: Client) -> list[Answer]:
+        return await asyncio.gather(*(client.ask(question(number)) for number in range(1, number + 1)))
+
+    answers: list[Answer] = with_client(transport, story, seen=seen, **changes)
+    return answers
+
+
+def test_an_answer_says_what_came_and_when() -> None:
+    seen: list[Event] = []
+    reply = page({"order_id": "7"}, total=9, Date="Wed, 21 Oct 2015 07:28:00 GMT")
+    answer = ask(FakeTransport(script=[reply]), seen=seen)
+    assert answer == Answer(
+        question=question(),
+        records=[{"order_id": "7"}],
+        total=9,
+        page=1,
+        page_size=500,
+        number=1,
+        date=1_445_412_480,
+        received=1_445_412_480.0,
+        latency=pytest.approx(0.05),  # type: ignore[arg-type]
+        separators=False,
+    )
+    assert seen == [Answered(requests=1, in_flight=0, latency=pytest.approx(0.05))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [b"a\\u001fb", b"a\\u001Fb", b"a\x1fb", b"a\\nb"])
+def test_an_answer_says_whether_a_text_may_hold_the_separator(text: bytes) -> None:
+    body = b'{"code": 200, "data": {"list": [{"order_id": "' + text + b'"}]}}'
+    assert ask(FakeTransport(script=[Reply(200, {}, body)])).separators
+
+
+@pytest.mark.parametrize("total", ["9", 9.0, True, -1, None, [9]])
+def test_a_total_that_is_no_count_is_none(total: Any) -> None:
+    body = json.dumps({"code": 200, "data": {"list": None, "total": total}}).encode()
+    answer = ask(FakeTransport(script=[Reply(200, {}, body)]))
+    assert (list(answer.records), answer.total, answer.page, answer.date) == ([], None, None, None)
+
+
+def test_requests_leave_a_gap_and_a_guard_apart_however_long_answers_take() -> None:
+    transport = FakeTransport(latency=3.5)
+    ask_many(transport, 20)
+    assert all(1.0 < gap <= 1.0151 for gap in gaps(transport))
+    assert transport.peak == 4
+
+
+def test_connection_set_up_does_not_eat_into_the_gap_nor_hold_the_next_slot() -> None:
+    transport = FakeTransport(connecting=0.6, latency=0.2)
+    ask_many(transport, 40, rate=20.0)
+    assert all(gap >= 0.05 for gap in gaps(transport))
+    assert all(gap <= 0.0508 for gap in gaps(transport)[20:])
+
+
+def test_a_busy_loop_moves_the_slots_after_it() -> None:
+    transport = FakeTransport()
+
+    def busy(asked: dict[str, Any]) -> Reply:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        if asked["page"] == 3:
+            loop.jump(0.99)
+        return page()
+
+    transport.answering = busy
+    ask_many(transport, 6)
+    assert all(gap >= 1.0149 for gap in gaps(transport))
+
+
+def test_slots_go_in_the_order_of_asking_and_urgent_ones_first() -> None:
+    transport = FakeTransport()
+
+    async def story(client: Client) -> None:
+        plain = [asyncio.create_task(client.ask(question(number))) for number in range(1, 6)]
+        await asyncio.sleep(1.5)
+        await client.ask(question(99), urgent=True)
+        await asyncio.gather(*plain)
+
+    with_client(transport, story)
+    assert pages(transport) == [1, 2, 99, 3, 4, 5]
+
+
+def test_a_refused_request_goes_to_the_very_front_and_is_no_failure() -> None:
+    transport = FakeTransport(script=[page(), TOO_FREQUENT], latency=1.2)
+    seen: list[Event] = []
+
+    async def story(client: Client) -> None:
+        urgent = [asyncio.create_task(client.ask(question(number), urgent=True)) for number in range(1, 7)]
+        await asyncio.gather(*urgent)
+        statistics = client.statistics
+        assert (statistics.requests, statistics.answers, statistics.rate_limited, statistics.retries) == (7, 6, 1, 0)
+
+    with_client(transport, story, seen=seen, max_attempts=1)
+    assert pages(transport) == [1, 2, 3, 2, 4, 5, 6]
+    assert [event.count for event in seen if isinstance(event, Refused)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "pause"),
+    [
+        (envelope(160004, Retry_After="9"), 9.0),
+        (Reply(429, {"Retry-After": "9"}, b"slow down"), 9.0),
+        (
+            Reply(
+                429, {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:20 GMT"}, b"{}"
+            ),
+            10.0,
+        ),
+        (Reply(429, {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, b""), 30.0),
+        (Reply(429, {"Retry-After": "Wed, 21 Oct 2015 07:20:00 GMT"}, b""), 1.0),
+        (Reply(429, {"Retry-After": "soon"}, b""), 1.0),
+        (envelope(429), 1.0),
+        (envelope("160004", status=400), 1.0),
+    ],
+)
+def test_a_refusal_pauses_everyone_for_as_long_as_it_says(refusal: Reply, pause: float) -> None:
+    transport = FakeTransport(script=[refusal])
+    ask_many(transport, 3, max_attempts=1)
+    assert pages(transport) == [1, 1, 2, 3]
+    assert pause < gaps(transport)[0] < pause + 0.1
+    assert all(1 < gap < 1.03 for gap in gaps(transport)[1:])
+
+
+def test_refusals_that_no_pace_can_cure_are_told_once() -> None:
+    transport = FakeTransport(script=[TOO_FREQUENT] * 20)
+    seen: list[Event] = []
+    ask(transport, seen=seen, max_attempts=1, patience=1.0)
+    notices = [event.message for event in seen if isinstance(event, Noticed)]
+    assert len(notices) == 1
+    assert "another client" in notices[0]
+    refusals = [event for event in seen if isinstance(event, Refused)]
+    assert [event.persistent for event in refusals] == [False] * 5 + [True] * 15
+
+
+PASSING = [
+    Reply(500, {}, b"<html>Internal Server Error</html>"),
+    Reply(503, {"Content-Type": "text/html"}, b""),
+    Reply(408, {}, b""),
+    Reply(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Just a moment...</html>"),
+    Reply(200, {}, b""),
+    Reply(200, {}, b'{"code":200,"data":{"list":[{"order'),
+    Reply(200, {}, b'{"code":200,"data":null,"message":"Success"}'),
+    Reply(200, {}, b'{"code":200,"data":{"total":3}}'),
+    Reply(200, {}, b'{"code":200,"data":{"list":{}}}'),
+    Reply(200, {}, b'{"code":200,"data":{"list":[1]}}'),
+    Reply(200, {}, b'{"code":200,"data":[]}'),
+    Reply(200, {}, b"[" * 100_000),
+    Reply(200, {}, b"\xff\xfe\xfa"),
+    Reply(200, {}, b"null"),
+    Reply(204, {}, b""),
+    envelope(500, "Internal error"),
+    envelope(503, "Busy", status=400),
+    MayPass("connection reset"),
+]
+
+
+@pytest.mark.parametrize("failure", PASSING)
+def test_what_may_pass_is_asked_again_after_a_backoff_and_takes_a_slot(failure: Any) -> None:
+    transport = FakeTransport(script=[failure, failure, page()])
+    seen: list[Event] = []
+    assert ask(transport, seen=seen, rate=10.0).number == 1
+    retried = [event for event in seen if isinstance(event, Retried)]
+    assert [(event.attempt, event.pause) for event in retried] == [(1, 0.25), (2, 0.5)]
+    assert gaps(transport) == pytest.approx([0.3, 0.55])
+
+
+def test_a_server_that_names_its_absence_is_left_alone_for_so_long() -> None:
+    transport = FakeTransport(script=[Reply(503, {"Retry-After": "20"}, b"")])
+    ask_many(transport, 2)
+    assert gaps(transport)[0] >= 20
+
+
+def test_a_page_that_only_the_standard_library_reads_is_not_lost() -> None:
+    body = b'{"code":200,"data":{"list":[{"order_id":"\\ud800","description":"a\tb\x01","n":18446744073709551616}]}}'
+    answer = ask(FakeTransport(script=[Reply(200, {}, body)]))
+    assert answer.records == [{"order_id": "\ud800", "description": "a\tb\x01", "n": 2.0**64}]
+    assert type(answer.records[0]["n"]) is float
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" * 400])
+def test_a_number_beyond_a_double_is_an_error_that_names_it(number: str) -> None:
+    body = b'{"code":200,"data":{"list":[{"expired_seconds":%b}]}}' % number.encode()
+    transport = FakeTransport(answering=lambda _: Reply(200, {}, body))
+    with pytest.raises(ApiError, match=rf"page 1 of \[1970.*holds {number[:100]}"):
+        ask(transport)
+    assert len(transport.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (envelope(401, "Unauthorized"), UnauthorizedError, "code 401, Unauthorized"),
+        (Reply(401, {}, b""), UnauthorizedError, "code 401"),
+        (envelope(160001, "bad created_at_start"), RejectedError, "code 160001, bad created_at_start"),
+        (envelope(0, "no"), RejectedError, "code 0, no"),
+        (Reply(404, {"Content-Type": "text/plain"}, b"not here"), RejectedError, "code 404, .*text/plain.*not here"),
+        (envelope(200, "?", status=422), RejectedError, "code 422"),
+        (
+            Reply(307, {"Location": "https://elsewhere.example/the-secret-key"}, b""),
+            ApiError,
+            "elsewhere.example/[*]{3}",
+        ),
+        (Reply(407, {}, b""), ApiError, "proxy"),
+    ],
+)
+def test_what_cannot_pass_is_an_error_at_once(reply: Reply, kind: type[ApiError], words: str) -> None:
+    transport = FakeTransport(answering=lambda _: reply)
+    with pytest.raises(kind, match=words) as caught:
+        ask(transport)
+    assert len(transport.asked) == 1
+    assert type(caught.value) is kind
+    if isinstance(caught.value, RejectedError):
+        assert str(caught.value.code) in words
+
+
+def test_the_key_is_in_no_error_event_or_repr() -> None:
+    mean = Reply(500, {"Content-Type": "text/html"}, b"who sent the-secret-key?")
+    seen: list[Event] = []
+    with pytest.raises(ApiError) as caught:
+        ask(FakeTransport(answering=lambda _: mean), seen=seen, patience=0.0)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(seen)
+    assert "who sent ***?" in shown
+    assert "the-secret-key" not in shown
+    assert "the-secret-key" not in repr(settings())
+
+
+def test_one_request_that_always_fails_ends_after_its_attempts_while_others_come_through() -> None:
+    transport = FakeTransport(answering=lambda asked: envelope(500) if asked["page"] == 5 else page())
+    with pytest.raises(ApiError, match=r"page 5 of .*3 attempts failed while .*; the last failure: code 500"):
+        ask_many(transport, 200, max_attempts=3)
+    assert pages(transport).count(5) == 3
+
+
+def test_a_server_that_answers_nobody_is_tried_for_as_long_as_patience_lasts() -> None:
+    transport = FakeTransport(script=[MayPass("connection refused")] * 1000)
+    with pytest.raises(ApiError, match="nothing has come through for 900 s; the last failure: connection refused"):
+        ask_many(transport, 4)
+    assert transport.departures[-1] - transport.departures[0] == pytest.approx(900, abs=10)
+
+
+def test_a_server_that_comes_back_within_the_patience_is_asked_for_everything() -> None:
+    def answering(_: dict[str, Any]) -> Reply:
+        if asyncio.get_running_loop().time() < 1_600:
+            raise MayPass("connection refused")
+        return page()
+
+    transport = FakeTransport(answering=answering)
+    assert len(ask_many(transport, 20)) == 20
+
+
+def test_answers_are_numbered_as_they_arrive() -> None:
+    async def slow_first(asked: dict[str, Any]) -> Reply:
+        await asyncio.sleep(10 if asked["page"] == 1 else 0)
+        return page()
+
+    numbers = [answer.number for answer in ask_many(FakeTransport(answering=slow_first), 4)]
+    assert numbers == [4, 1, 2, 3]
+
+
+def test_of_long_pages_that_came_together_one_is_decoded_in_a_turn_of_the_loop() -> None:
+    decoded: list[int] = []
+    turn = 0
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if len(decoded) < 6:
+            asyncio.get_running_loop().call_soon(next_turn)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Answered):
+            if not decoded:
+                next_turn()
+            decoded.append(turn)
+
+    async def told() -> None:
+        transport = FakeTransport(lambda _: page({"description": "x" * LONG_BODY}))
+        async with Client(settings(rate=1e6), transport=transport, on_event=on_event) as client:
+            await asyncio.gather(*(client.ask(question(number)) for number in range(1, 7)))
+        assert transport.peak == 6
+
+    run(told())
+    assert len(set(decoded)) == 6
+
+
+@pytest.mark.parametrize("rate", [20.0, 1e6])
+def test_no_more_are_in_flight_than_told(rate: float) -> None:
+    transport = FakeTransport(latency=2.0)
+    ask_many(transport, 30, rate=rate, concurrency=3)
+    assert transport.peak == 3
+
+
+def test_without_a_limit_a_distant_server_is_saturated() -> None:
+    transport = FakeTransport(latency=0.2)
+    ask_many(transport, 2000, rate=1e6)
+    assert transport.peak == 128
+    assert transport.departures[-1] - transport.departures[0] < 5
+
+
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.5, 1.01, 1.03, 2.0])
+def test_a_cancelled_request_leaves_its_place_to_the_next(after: float) -> None:
+    transport = FakeTransport(latency=0.02, connecting=0.01)
+
+    async def story(client: Client) -> None:
+        tasks = [asyncio.create_task(client.ask(question(number))) for number in range(1, 6)]
+        await asyncio.sleep(after)
+        tasks[1].cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(answer, Answer) for answer in done] in ([True, False, *[True] * 3], [True] * 5)
+        assert client.statistics.in_flight == 0
+
+    with_client(transport, story)
+    assert all(gap > 1 for gap in gaps(transport))
+    assert transport.departures[-1] - 1_000 < 4.2
+
+
+def test_all_cancelled_nothing_is_left_behind() -> None:
+    async def story(client: Client) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(client.ask(question()) for _ in range(100)))
+        assert client.statistics.in_flight == 0
+        await client.ask(question())
+
+    transport = FakeTransport(latency=5.0)
+    with_client(transport, story)
+    assert len(transport.departures) == 11

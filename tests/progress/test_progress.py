@@ -1,0 +1,184 @@
+"""Events become a bar, lines or a log; the clock is moved by hand."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import ConfigError
+from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
+from exporter.progress.displays import LINE_EVERY, Bar, Lines, screen_for
+from exporter.progress.tally import Progress, Tally, message, watching
+from exporter.progress.text import duration, size, table
+
+STARTED = Started(total=10_000, committed=0, requests_ideal=20, windows=1, rate=2.0)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def answered(requests: int) -> Answered:
+    return Answered(requests=requests, in_flight=1, latency=0.1)
+
+
+def tally(*events: tuple[float, Event]) -> Tally:
+    result = Tally()
+    for now, event in events:
+        result.take(event, now)
+    return result
+
+
+def test_the_line_tells_orders_requests_rate_and_time_left() -> None:
+    halfway = tally((0, STARTED), (5, answered(10)))
+    assert halfway.text(5) == "4,545 of 10,000 orders, 10 requests, 2.0/s, 6.0 s left"
+
+
+def test_refusals_retries_and_repairs_are_told_as_they_happen() -> None:
+    disturbed = tally(
+        (0, STARTED),
+        (1, Refused(count=1, pause=0.5, persistent=False)),
+        (2, Retried(attempt=1, reason="HTTP 502", pause=0.2)),
+        (3, Repaired(start=0, stop=60, reason="totals 3 and 4", by="a seek")),
+    )
+    assert disturbed.text(4).endswith("1 refused, 1 retried, 1 repaired")
+
+
+def test_the_time_left_goes_by_the_slower_of_rate_and_measured_speed() -> None:
+    assert tally((0, STARTED), (20, answered(10))).left(20) == 24
+    assert tally((0, STARTED), (2, answered(10))).left(2) == 6
+
+
+def test_work_of_earlier_runs_counts_for_orders_but_not_for_requests() -> None:
+    resumed = Started(total=10_000, committed=7_500, requests_ideal=20, windows=1, rate=1.0)
+    assert tally((0, resumed)).text(0) == "7,500 of 10,000 orders, 0 requests, 1.0/s, 7.0 s left"
+
+
+def test_orders_never_run_ahead_of_the_total_and_end_at_what_is_certified() -> None:
+    beyond = tally((0, STARTED), (9, answered(25)))
+    assert beyond.fetched == 10_000
+    beyond.take(Finished(rows=9_999, complete=True), 10)
+    assert beyond.fetched == 9_999
+
+
+def test_without_a_total_there_are_counts_but_no_forecast() -> None:
+    unknown = Started(total=None, committed=0, requests_ideal=None, windows=1, rate=1.0)
+    assert tally((0, unknown), (2, answered(3))).text(3) == "0 orders, 3 requests, 1.0/s"
+
+
+def test_lines_come_every_few_seconds_and_at_the_end() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(Lines(stream), clock=clock)
+    progress(STARTED)
+    for request in range(1, 20):
+        clock.now += 0.5
+        progress(answered(request))
+    progress(Committed(start=0, stop=60, rows=10_000, total_rows=10_000))
+    progress(Finished(rows=10_000, complete=True))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1 + int(9.5 / LINE_EVERY) + 1
+    assert lines[-1].startswith("10,000 of 10,000 orders, 19 requests")
+
+
+def test_the_bar_shows_the_same_and_messages_stay_above_it() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = Progress(Bar(stream), clock=clock)
+    progress(Noticed(message="up to 2024-12-31"))
+    progress(STARTED)
+    clock.now += 5
+    progress(answered(10))
+    progress(Repaired(start=0, stop=60, reason="totals 3 and 4", by="a seek"))
+    progress(Finished(rows=10_000, complete=True))
+    bar = progress._screen
+    assert bar is not None
+    bar.close()
+    shown = stream.getvalue()
+    assert shown.startswith("up to 2024-12-31\n")
+    assert "repaired [1970-01-01T08:00:00+08:00, 1970-01-01T08:01:00+08:00) by a seek: totals 3 and 4\n" in shown
+    assert shown.endswith("\n")
+    assert "100%|" in shown.splitlines()[-1]
+    assert "10,000 of 10,000 orders" in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("event", "told", "told_when_verbose"),
+    [
+        (answered(1), False, False),
+        (STARTED, False, True),
+        (Retried(attempt=1, reason="HTTP 502", pause=0.2), False, True),
+        (Retried(attempt=3, reason="HTTP 502", pause=0.2), True, True),
+        (Refused(count=1, pause=1.0, persistent=False), False, True),
+        (Committed(start=0, stop=60, rows=1, total_rows=1), False, True),
+        (Noticed(message="note"), True, True),
+        (Finished(rows=1, complete=True), False, True),
+    ],
+)
+def test_only_what_a_reader_should_know_is_told_at_once(event: Event, told: bool, told_when_verbose: bool) -> None:
+    assert (message(event) is not None, message(event, verbose=True) is not None) == (told, told_when_verbose)
+
+
+def test_the_screen_fits_its_place() -> None:
+    assert isinstance(screen_for(Terminal()), Bar)
+    assert isinstance(screen_for(io.StringIO()), Lines)
+    assert screen_for(Terminal(), quiet=True) is None
+
+
+def test_in_a_notebook_the_bar_is_tqdms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import ModuleType
+
+    asked = []
+    shell = type("ZMQInteractiveShell", (), {})()
+    ipython = ModuleType("IPython")
+    ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    monkeypatch.setitem(__import__("sys").modules, "IPython", ipython)
+    monkeypatch.setattr("exporter.progress.displays._tqdm", lambda *, notebook: asked.append(notebook))
+    screen_for(io.StringIO())
+    assert asked == [True]
+
+
+def test_the_log_is_appended_to(tmp_path: Path) -> None:
+    log = tmp_path / "export.log"
+    log.write_text("before\n")
+    with watching(None, log_file=log) as progress:
+        progress(Noticed(message="note"))
+    lines = log.read_text().splitlines()
+    assert lines[0] == "before"
+    assert lines[1].endswith(" note")
+
+
+def test_a_log_that_cant_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be written"), watching(None, log_file=tmp_path / "none" / "log"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (59.94, "59.9 s"), (65, "1:05"), (7384, "2:03:04"), (259_200, "3 days")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2.1e6, "2.1 MB"), (3e9, "3.0 GB")]
+)
+def test_sizes_read_well(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+def test_tables_are_aligned() -> None:
+    assert table([("a", "bb", "c"), ("aaa", "b", "")]) == "a    bb  c\naaa  b"
