@@ -24,9 +24,10 @@ test: $(READY)  ## the whole test suite
 test-deep: $(READY)  ## the model tests with many more examples
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/test_model.py tests/test_model_machine.py
 
-check: $(READY)  ## format, lint, types, tests
+check: $(READY)  ## format, lint, layers, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 

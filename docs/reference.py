@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from exporter.cli import app
-from exporter.config import Connection, Output, Query, Work, options_of
+from exporter.config.options import Connection, Output, Query, Work, options_of
 
 COMMANDS = Path(__file__).with_name("commands.md")
 README = COMMANDS.parent.parent / "README.md"

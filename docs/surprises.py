@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import exporter
 from exporter.simulator import Options, Quirks
-from exporter.simulator.process import serving_apart
+from exporter.simulator.child_process import serving_apart
 
 SURPRISES = [
     Quirks(),

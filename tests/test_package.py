@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import exporter
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -99,8 +101,35 @@ def test_the_wheel_asks_for_what_run_needs_and_names_the_extras(built: Path) -> 
     text = wheel.read(metadata).decode()
     asked = re.findall(r"^Requires-Dist: (.+)$", text, re.MULTILINE)
     assert sorted(line for line in asked if "extra ==" not in line) == sorted(PROJECT["dependencies"])
-    assert set(re.findall(r"^Provides-Extra: (.+)$", text, re.MULTILINE)) == {"duckdb", "pandas", "polars", "dev"}
-    assert not needed() & {"duckdb", "pandas", "polars", "numpy", "pytest"}
+    extras = {"dask", "dev", "duckdb", "pandas", "polars", "publish", "report", "xlsx"}
+    assert set(re.findall(r"^Provides-Extra: (.+)$", text, re.MULTILINE)) == extras
+    assert not needed() & {"distributed", "duckdb", "matplotlib", "numpy", "obstore", "pandas", "polars", "pytest"}
+
+
+def test_the_public_names_are_these() -> None:
+    assert exporter.__all__ == [
+        "ApiError",
+        "CertificateError",
+        "ConfigError",
+        "DiskError",
+        "Event",
+        "ExportError",
+        "Options",
+        "OutputError",
+        "RejectedError",
+        "Result",
+        "UnauthorizedError",
+        "arun",
+        "open",
+        "records",
+        "run",
+        "stream",
+    ]
+
+
+def test_the_package_has_few_entries() -> None:
+    entries = {path.name for path in (ROOT / "exporter").iterdir()} - {"__pycache__"}
+    assert len(entries) <= 22
 
 
 def test_the_demonstration_runs_in_a_bare_environment(bare: Path, tmp_path: Path) -> None:

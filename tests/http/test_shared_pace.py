@@ -146,7 +146,7 @@ def test_a_killed_holder_does_no_harm(tmp_path: Path, stack: ExitStack) -> None:
     pace = joined(tmp_path, stack)
     (path,) = tmp_path.glob("*.json")
     program = (
-        "import sys, time; from pathlib import Path; from exporter.shared_pace import FilePace\n"
+        "import sys, time; from pathlib import Path; from exporter.http.shared_pace import FilePace\n"
         "pace = FilePace(Path(sys.argv[1]), gap=1.0, on_event=print)\n"
         "print(pace.take(100.0), flush=True); time.sleep(600)"
     )
