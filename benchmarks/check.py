@@ -61,10 +61,10 @@ def _bytes_by_defaults(file: Path) -> int:
 
 def expected(rows: int) -> dict[str, Any]:
     """Return what the simulator's orders hold, from its own tables."""
-    from exporter.simulator import Options  # noqa: PLC0415 - a contender's output is looked at without it
+    from exporter.simulator import SimulatorOptions  # noqa: PLC0415 - a contender's output is looked at without it
     from exporter.simulator.world import World  # noqa: PLC0415
 
-    columns = World.of(Options(rows=rows)).columns
+    columns = World.of(SimulatorOptions(rows=rows)).columns
     orders = {json.loads(row)["order_id"] for row in columns.rows}
     return {"rows": len(columns), "orders": len(orders), "money": str(Decimal(sum(columns.amounts)).scaleb(-2))}
 

@@ -20,7 +20,7 @@ from contest import BOUND, CONTENDERS, EXPORTER, QUICK, Attempt, Contender, atte
 from environments import RESULTS, python_of
 from measure import BrokenError
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 
@@ -52,7 +52,7 @@ def compete(contenders: Sequence[Contender], *, rows: int, rounds: int) -> list[
         python_of(environment)
     for orders in (1, rows):
         expected(orders)  # before there is a server: both hold all orders
-        with serving_apart(Options(rows=orders)) as url:
+        with serving_apart(SimulatorOptions(rows=orders)) as url:
             for number in range(rounds + (orders == 1)):
                 for score in scores:
                     if not score.broken:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import orjson
 
 from exporter.columns import extras, gather, identities, ordered, seconds, typed
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.world import World
 from exporter.vendor.orders import Record
 
@@ -64,7 +64,7 @@ def page_sets(rows: int) -> dict[str, list[bytes]]:
         "plain": in_pages(plain),
         "grouped": in_pages([record | {"total": f"-${1000 + at * 7 / 100:,.2f}"} for at, record in enumerate(plain)]),
         "tenth": in_pages([record | {"remark": f"{at}"} for at, record in enumerate(plain)]),
-        "simulated": in_pages(World.of(Options(rows=rows)).oracle()),
+        "simulated": in_pages(World.of(SimulatorOptions(rows=rows)).oracle()),
     }
 
 

@@ -13,7 +13,7 @@ import sys
 import report
 from contest import CONTENDERS, EXPORTER, attempt, expected
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 HEADS = ("orders", "rows/s", "seconds", "CPU, s", "peak memory, MB", "requests", "on disk, MB", "of pyarrow's defaults")
@@ -29,7 +29,7 @@ def main() -> None:
     lines, data = [], {}
     for rows in arguments.rows:
         expected(rows)  # before there is a server: both hold all orders
-        with serving_apart(Options(rows=rows)) as url:
+        with serving_apart(SimulatorOptions(rows=rows)) as url:
             done = attempt(contender, url, rows=rows)
         seconds, held = done.measured.seconds, done.held
         lines.append(

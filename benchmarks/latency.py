@@ -14,7 +14,7 @@ import sys
 import report
 from contest import EXPORTER, attempt
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 PAGE_SIZE = 500
@@ -40,7 +40,7 @@ def main() -> None:
         for concurrency in arguments.concurrency:
             rows = orders(arguments.rows, concurrency)
             options = "" if concurrency == "auto" else f"--concurrency {concurrency}"
-            with serving_apart(Options(rows=rows, latency=latency / 1000)) as url:
+            with serving_apart(SimulatorOptions(rows=rows, latency=latency / 1000)) as url:
                 done = attempt(EXPORTER, url, rows=rows, options=options)
             rate = rows / done.measured.seconds
             cells.append(f"{rate:,.0f} ({report.megabytes(done.measured.memory)})")

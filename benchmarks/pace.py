@@ -18,23 +18,23 @@ from typing import Self
 
 from exporter.config.options import Settings
 from exporter.http.client import Client
-from exporter.http.permits import Turn
+from exporter.http.permits import Permit
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import REFUSAL
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.rate_rules import RuleName, rule
 from exporter.vendor.envelope import Reply
-from exporter.vendor.orders import Question
+from exporter.vendor.orders import PageRequest
 from tests.virtual_time import run
 
 RULES: tuple[RuleName, ...] = ("gap", "sliding", "fixed")
 PAGE = Reply(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
 TOO_FREQUENT = Reply(200, {}, REFUSAL)
-QUESTION = Question(first=0, last=1)
+QUESTION = PageRequest(first=0, last=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class PaceCase:
     """What is simulated: `rate` is told to the client, `allowed` is what the server allows; `jitter` is in seconds."""
 
     rule: RuleName
@@ -50,13 +50,13 @@ class Case:
     """The share of the run that is left out of the figures."""
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[PaceCase]:
     for name, strict in product(RULES, (False, True)):
         for jitter, share, refused in ((0.005, 0.985, 0.005), (0.05, 0.94, 0.01)):
-            yield Case(rule=name, strict=strict, rate=1, allowed=1, jitter=jitter, share=share, refused=refused)
-        yield Case(rule=name, strict=strict, rate=20, allowed=20, jitter=0.0005, share=0.96, refused=0.005)
+            yield PaceCase(rule=name, strict=strict, rate=1, allowed=1, jitter=jitter, share=share, refused=refused)
+        yield PaceCase(rule=name, strict=strict, rate=20, allowed=20, jitter=0.0005, share=0.96, refused=0.005)
         for rate, jitter in ((1.0, 0.005), (1.0, 0.05), (20.0, 0.0005)):
-            yield Case(
+            yield PaceCase(
                 rule=name,
                 strict=strict,
                 rate=rate,
@@ -71,7 +71,7 @@ def cases() -> Iterator[Case]:
 class Line:
     """A line with jitter to a server with a rule, 50 ms away, without a network."""
 
-    def __init__(self, case: Case, random: Random) -> None:
+    def __init__(self, case: PaceCase, random: Random) -> None:
         self._case = case
         self._random = random
         self._rule = rule(case.rule, case.allowed, strict=case.strict)
@@ -86,7 +86,7 @@ class Line:
     ) -> None:
         return None
 
-    async def post(self, body: bytes, turn: Turn) -> Reply:
+    async def post(self, body: bytes, turn: Permit) -> Reply:
         """Arrive late by up to the jitter; be served or refused."""
         assert body
         await turn.come()
@@ -117,7 +117,7 @@ async def ask(client: Client, requests: int) -> None:
             tasks.create_task(work())
 
 
-async def simulate(case: Case, seed: int) -> tuple[float, float]:
+async def simulate(case: PaceCase, seed: int) -> tuple[float, float]:
     """Return the share of the allowed rate and the share of refusals."""
     line = Line(case, Random(seed))
     async with Client(settings(rate=case.rate), transport=line, random=Random(seed).random) as client:
@@ -166,7 +166,7 @@ def real(requests: int) -> bool:
     print("|---|---|---|---|---|---|")
     good = True
     for name in RULES:
-        with serving_apart(Options(rows=1_000, rate=20, rule=name)) as url:
+        with serving_apart(SimulatorOptions(rows=1_000, rate=20, rule=name)) as url:
             speed, refused = asyncio.run(measure(url, rate=20, requests=requests))
         met = speed / 20 >= 0.96 and refused <= 0.005
         good = good and met

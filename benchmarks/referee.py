@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.pace import measure
 from exporter.simulator.child_process import serving_apart
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 
 RATE = 20
 CONFIGURATION = """
@@ -96,7 +96,7 @@ def main(requests: int) -> bool:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx's worker is another user
-        with serving_apart(Options(rows=1_000)) as behind, guarding(behind, folder) as url:
+        with serving_apart(SimulatorOptions(rows=1_000)) as behind, guarding(behind, folder) as url:
             speed, _ = asyncio.run(measure(url, rate=RATE, requests=requests))
         lines = [line.split() for line in (folder / "access.log").read_text().splitlines()]
     statuses = Counter(status for _, _, status in lines)

@@ -26,10 +26,10 @@ from exporter.certify.spans import Span
 from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
 from exporter.simulator.in_process import Direct
-from exporter.simulator.options import Options, Shape
+from exporter.simulator.options import Shape, SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
-from exporter.vendor.orders import IDENTITY_FIELDS, Question, Record
+from exporter.vendor.orders import IDENTITY_FIELDS, PageRequest, Record
 
 Bound = tuple[float, int]
 """A factor on the ideal number of requests and what is added to it."""
@@ -42,7 +42,7 @@ class Case:
     """One row of the table."""
 
     name: str
-    options: Options
+    options: SimulatorOptions
     bound: Bound
 
 
@@ -50,25 +50,31 @@ def cases(*, quick: bool) -> list[Case]:
     """Return the cases of the table; the quick ones leave out a million orders."""
     shapes: tuple[Shape, ...] = ("flat", "bursty", "late")
     made = [
-        Case(name=f"stable ties, {shape}", options=Options(rows=rows, shape=shape, ties=40), bound=STABLE)
+        Case(name=f"stable ties, {shape}", options=SimulatorOptions(rows=rows, shape=shape, ties=40), bound=STABLE)
         for rows in ((100_000,) if quick else (100_000, 1_000_000))
         for shape in shapes
     ]
     shuffled = Quirks(shuffled_ties=True)
     made.append(
-        Case(name="ties up to 40 reshuffled", options=Options(rows=100_000, ties=40, quirks=shuffled), bound=(1.06, 40))
+        Case(
+            name="ties up to 40 reshuffled",
+            options=SimulatorOptions(rows=100_000, ties=40, quirks=shuffled),
+            bound=(1.06, 40),
+        )
     )
     made.append(
         Case(
-            name="ties up to 400 reshuffled", options=Options(rows=100_000, ties=400, quirks=shuffled), bound=(1.45, 40)
+            name="ties up to 400 reshuffled",
+            options=SimulatorOptions(rows=100_000, ties=400, quirks=shuffled),
+            bound=(1.45, 40),
         )
     )
     inserts = Quirks(inserts=(7, 19, 31, 43, 55))
-    made.append(Case(name="5 late inserts", options=Options(rows=30_000, quirks=inserts), bound=(2.0, 40)))
+    made.append(Case(name="5 late inserts", options=SimulatorOptions(rows=30_000, quirks=inserts), bound=(2.0, 40)))
     return made
 
 
-async def by_engine(options: Options) -> tuple[int, list[Record], World]:
+async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World]:
     """Export in memory; return the requests, the records held, and the world."""
     world = World.of(options)
     direct = Direct(world)
@@ -91,19 +97,22 @@ async def by_engine(options: Options) -> tuple[int, list[Record], World]:
         raise failure
     await engine.check(whole, lambda: [held[span][0] for span in sorted(held)], lambda span: held[span][1])
     records = [record for span in sorted(held) for record in columns.records(held[span][1])]
-    return len(direct.questions), records, world
+    return len(direct.requests), records, world
 
 
-async def by_fan_out(options: Options) -> tuple[int, list[Record], World]:
+async def by_fan_out(options: SimulatorOptions) -> tuple[int, list[Record], World]:
     """Export as it is usually written: page 1 tells `total_page`, all other pages are asked at once."""
     world = World.of(options)
     direct = Direct(world)
     first, last = options.span()
-    opening = await direct.ask(Question(first=first, last=last))
+    opening = await direct.ask(PageRequest(first=first, last=last))
     pages = await asyncio.gather(
-        *(direct.ask(Question(first=first, last=last, page=page)) for page in range(2, (opening.total_page or 1) + 1))
+        *(
+            direct.ask(PageRequest(first=first, last=last, page=page))
+            for page in range(2, (opening.total_page or 1) + 1)
+        )
     )
-    return len(direct.questions), [record for answer in (opening, *pages) for record in answer.records], world
+    return len(direct.requests), [record for answer in (opening, *pages) for record in answer.records], world
 
 
 def losses(records: Sequence[Record], world: World) -> tuple[int, int]:

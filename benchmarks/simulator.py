@@ -17,16 +17,16 @@ from urllib.request import urlopen
 
 import orjson
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
-from exporter.vendor.orders import ENDPOINT, KEY_HEADER, Question
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER, PageRequest
 
 PAGE_SIZE = 500
 
 
 def requests(pages: int, host: str) -> Iterator[bytes]:
     for page in range(1, pages + 1):
-        body = orjson.dumps(Question(first=0, last=2**32, page=page).body())
+        body = orjson.dumps(PageRequest(first=0, last=2**32, page=page).body())
         head = [
             f"POST {ENDPOINT} HTTP/1.1",
             f"Host: {host}",
@@ -99,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pages = -(-arguments.rows // PAGE_SIZE)
     start = time.perf_counter()
-    with serving_apart(Options(rows=arguments.rows)) as url:
+    with serving_apart(SimulatorOptions(rows=arguments.rows)) as url:
         print(f"{arguments.rows:,} orders ready after {time.perf_counter() - start:.1f} s")
         for _ in range(arguments.rounds):
             before = cpu_seconds(url)

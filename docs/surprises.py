@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import exporter
-from exporter.simulator import Options, Quirks
+from exporter.simulator import Quirks, SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 SURPRISES = [
@@ -37,7 +37,7 @@ SURPRISES = [
 
 def outcome(quirks: Quirks, out: Path) -> str:
     """Export 20,000 orders from such a server; return the requests that it took, or why it failed."""
-    world = Options(rows=20_000, ties=40, quirks=quirks)
+    world = SimulatorOptions(rows=20_000, ties=40, quirks=quirks)
     with serving_apart(world) as url:
         try:
             result = exporter.run(out, base_url=url, api_key=world.key, rate=1e6)

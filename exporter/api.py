@@ -68,9 +68,9 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
 
 def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
     """Return the finished result in OUT; raise OutputError if there is none, or part of it is missing."""
-    from exporter.store.layout import Place, lacking, standing  # noqa: PLC0415  # heavy
+    from exporter.store.layout import Layout, lacking, standing  # noqa: PLC0415  # heavy
 
-    place = Place.of(Path(out))
+    place = Layout.of(Path(out))
     manifest = standing(place)
     if manifest is None:
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")

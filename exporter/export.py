@@ -135,9 +135,9 @@ class _Run:
             "repaired_segments": engine.work.repaired,
             "windows": engine.windows,
             "final_check": checked,
-            "totals": engine.behaviour.totals,
-            "cap": engine.behaviour.cap,
-            "padded": engine.behaviour.padded,
+            "totals": engine.profile.totals,
+            "cap": engine.profile.cap,
+            "padded": engine.profile.padded,
             "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
         }
         manifest = await self._store_thread(partial(store.finish, facts, missing=sorted(engine.work.missing)))

@@ -68,10 +68,10 @@ def _bash(source: str, shown: str | None, names: dict[str, object]) -> None:
 
 def _sql(source: str, shown: str | None, names: dict[str, object]) -> None:
     with duckdb.connect() as connection:
-        answer = connection.sql(source)
-        assert len(answer), source
+        response = connection.sql(source)
+        assert len(response), source
         if shown is not None:
-            _assert_shown(shown, str(answer), source)
+            _assert_shown(shown, str(response), source)
 
 
 RUNNERS: dict[str, Callable[[str, str | None, dict[str, object]], None]] = {

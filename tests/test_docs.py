@@ -18,7 +18,7 @@ import pytest
 import exporter
 from exporter import columns
 from exporter.progress.summary import Summary
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from tests.examples import run_examples
 from tests.test_package import needed
@@ -26,7 +26,7 @@ from tests.test_package import needed
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
-WORLD = Options(rows=12_600, seed=7, frozen=False, end="2026-01-01T00:00:00+08:00", key="the-key-of-7f3a")
+WORLD = SimulatorOptions(rows=12_600, seed=7, frozen=False, end="2026-01-01T00:00:00+08:00", key="the-key-of-7f3a")
 
 
 @pytest.fixture(scope="module")

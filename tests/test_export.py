@@ -15,7 +15,7 @@ from exporter.errors import ApiError, CertificateError, ExportError, OutputError
 from exporter.events import Event, Repaired
 from exporter.export import export
 from exporter.simulator.faults import Faults
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
@@ -28,7 +28,7 @@ SMALL = {"page_size": 50, "segment_pages": 5}
 
 
 async def test_each_order_is_there_once_and_in_order(tmp_path: Path) -> None:
-    async with serving(Options(rows=12_000)) as simulator:
+    async with serving(SimulatorOptions(rows=12_000)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator))
         assert summary.complete
         assert summary.final_check
@@ -41,14 +41,14 @@ async def test_each_order_is_there_once_and_in_order(tmp_path: Path) -> None:
 
 
 async def test_nothing_matches_and_that_is_a_result(tmp_path: Path) -> None:
-    async with serving(Options(rows=0)) as simulator:
+    async with serving(SimulatorOptions(rows=0)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator))
     assert (summary.complete, summary.rows, summary.parts) == (True, 0, 1)
     assert rows(tmp_path / "orders").num_rows == 0
 
 
 async def test_an_open_end_is_the_servers_present_less_a_minute(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         last = simulator.options.span()[1]
         summary = await export(tmp_path / "orders", settings_for(simulator, end=None, end_asked=None))
         assert_exact(tmp_path / "orders", simulator)
@@ -86,7 +86,7 @@ async def test_an_open_end_is_the_servers_present_less_a_minute(tmp_path: Path) 
     ids=repr,
 )
 async def test_a_surprise_is_met_by_a_way_that_does_not_need_the_thing(tmp_path: Path, quirks: Quirks) -> None:
-    async with serving(Options(rows=600, ties=4, quirks=quirks)) as simulator:
+    async with serving(SimulatorOptions(rows=600, ties=4, quirks=quirks)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator, **SMALL))
         assert summary.complete
         assert_exact(tmp_path / "orders", simulator)
@@ -101,7 +101,7 @@ async def test_a_surprise_is_met_by_a_way_that_does_not_need_the_thing(tmp_path:
     ids=repr,
 )
 async def test_what_has_no_way_around_is_named_and_leaves_no_result(tmp_path: Path, quirks: Quirks, words: str) -> None:
-    async with serving(Options(rows=6000, quirks=quirks)) as simulator:
+    async with serving(SimulatorOptions(rows=6000, quirks=quirks)) as simulator:
         with pytest.raises(CertificateError, match=words) as caught:
             await export(tmp_path / "orders", settings_for(simulator, **SMALL))
     assert caught.value.hint
@@ -109,7 +109,7 @@ async def test_what_has_no_way_around_is_named_and_leaves_no_result(tmp_path: Pa
 
 
 async def test_allow_uncertified_writes_what_there_is_and_names_the_rest(tmp_path: Path) -> None:
-    async with serving(Options(rows=600, quirks=Quirks(totals="long"))) as simulator:
+    async with serving(SimulatorOptions(rows=600, quirks=Quirks(totals="long"))) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator, **SMALL, allow_uncertified=True))
         truth = identities(simulator.world.oracle())
     assert not summary.complete
@@ -123,7 +123,7 @@ async def test_allow_uncertified_writes_what_there_is_and_names_the_rest(tmp_pat
 async def test_late_and_vanished_orders_end_in_the_servers_total(tmp_path: Path) -> None:
     events: list[Event] = []
     quirks = Quirks(inserts=(9, 30, 58, 61), deletions=(17, 60), changes=(12, 50))
-    async with serving(Options(rows=ROWS, quirks=quirks)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS, quirks=quirks)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator, **SMALL), on_event=events.append)
         truth, drifted = identities(simulator.world.oracle()), identities(simulator.world.drifted)
     found = identities(held(tmp_path / "orders"))
@@ -136,7 +136,7 @@ async def test_late_and_vanished_orders_end_in_the_servers_total(tmp_path: Path)
 
 async def test_faults_of_all_kinds_cost_requests_but_no_order(tmp_path: Path) -> None:
     kinds = dataclasses.replace(Faults.of_all_kinds(0.15), stall_seconds=0.2, slow_seconds=0.1)
-    async with serving(Options(rows=20_000, faults=kinds)) as simulator:
+    async with serving(SimulatorOptions(rows=20_000, faults=kinds)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator, timeout=0.15))
         assert simulator.statistics.faults
         assert_exact(tmp_path / "orders", simulator)
@@ -144,7 +144,7 @@ async def test_faults_of_all_kinds_cost_requests_but_no_order(tmp_path: Path) ->
 
 
 async def test_windows_change_requests_but_not_a_byte(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         one = await export(tmp_path / "one", settings_for(simulator, **SMALL, windows=1))
         four = await export(tmp_path / "four", settings_for(simulator, **SMALL, windows=4))
     assert (one.windows, four.windows) == (1, 4)
@@ -152,7 +152,7 @@ async def test_windows_change_requests_but_not_a_byte(tmp_path: Path) -> None:
 
 
 async def test_a_distant_fast_server_gets_more_windows(tmp_path: Path) -> None:
-    async with serving(Options(rows=100_000, latency=0.05)) as simulator:
+    async with serving(SimulatorOptions(rows=100_000, latency=0.05)) as simulator:
         summary = await export(tmp_path / "orders", settings_for(simulator, page_size=50, segment_pages=5))
     assert summary.windows > 1
     assert summary.requests <= math.ceil(100_000 / 50) * 1.01 + 4
@@ -177,7 +177,7 @@ async def stop_after(requests: int, simulator: Simulator, out: Path, **options: 
 
 
 async def test_a_stopped_export_goes_on_where_it_was_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         calm = await export(tmp_path / "calm", settings_for(simulator, **SMALL))
         sent = simulator.statistics.requests
         for requests in (20, 20, 20):
@@ -191,7 +191,7 @@ async def test_a_stopped_export_goes_on_where_it_was_and_ends_in_the_same_bytes(
 
 
 async def test_an_open_end_stays_that_of_the_first_start(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         await stop_after(30, simulator, tmp_path / "orders", end=None, end_asked=None)
         world = simulator.world
         simulator.world = World(world.columns, clock=lambda: simulator.options.now() + 86_400)
@@ -200,7 +200,7 @@ async def test_an_open_end_stays_that_of_the_first_start(tmp_path: Path) -> None
 
 
 async def test_another_teams_key_is_told_and_nothing_is_mixed(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         await stop_after(30, simulator, tmp_path / "orders")
         simulator.world = World.of(dataclasses.replace(simulator.options, seed=2))
         with pytest.raises(OutputError, match="another team"):
@@ -208,7 +208,7 @@ async def test_another_teams_key_is_told_and_nothing_is_mixed(tmp_path: Path) ->
 
 
 async def test_a_key_revoked_on_the_way_stops_cleanly_and_the_new_key_goes_on(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         old = settings_for(simulator, **SMALL)
         decide, left = simulator.decide, 40
 
@@ -230,17 +230,17 @@ async def test_a_key_revoked_on_the_way_stops_cleanly_and_the_new_key_goes_on(tm
 
 async def test_a_server_that_fails_for_good_leaves_what_is_committed(tmp_path: Path) -> None:
     script = ("none",) * 30 + ("server_error",) * 1000
-    async with serving(Options(rows=ROWS, faults=Faults(script=script))) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS, faults=Faults(script=script))) as simulator:
         with pytest.raises(ApiError):
             await export(tmp_path / "orders", settings_for(simulator, **SMALL, max_attempts=1, patience=0.0))
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         moved = settings_for(simulator, **SMALL)
         with pytest.raises(OutputError, match="base_url"):
             await export(tmp_path / "orders", moved)
 
 
 async def test_strict_values_refuse_what_does_not_parse(tmp_path: Path) -> None:
-    async with serving(Options(rows=100)) as simulator:
+    async with serving(SimulatorOptions(rows=100)) as simulator:
         records = simulator.world.oracle()
         records[3]["total"] = "free"
         simulator.world = World.holding(records, now=simulator.options.now())
@@ -252,14 +252,14 @@ async def test_strict_values_refuse_what_does_not_parse(tmp_path: Path) -> None:
 
 
 async def test_the_key_is_in_no_file(tmp_path: Path) -> None:
-    async with serving(Options(rows=100, key="secret-key-0815")) as simulator:
+    async with serving(SimulatorOptions(rows=100, key="secret-key-0815")) as simulator:
         await stop_after(2, simulator, tmp_path / "stopped")
         await export(tmp_path / "orders", settings_for(simulator))
     assert not [file for file in files_below(tmp_path) if b"secret-key-0815" in file.read_bytes()]
 
 
 async def test_a_stream_over_several_windows_comes_in_order(tmp_path: Path) -> None:
-    async with serving(Options(rows=ROWS)) as simulator:
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         settings = settings_for(simulator, **SMALL, windows=4)
         batches = [batch async for batch in stream(settings)]
         await export(tmp_path / "orders", settings)
@@ -269,7 +269,7 @@ async def test_a_stream_over_several_windows_comes_in_order(tmp_path: Path) -> N
 
 
 async def test_a_stream_that_misses_something_raises_at_its_end() -> None:
-    async with serving(Options(rows=600, quirks=Quirks(inserts=(14,)))) as simulator:
+    async with serving(SimulatorOptions(rows=600, quirks=Quirks(inserts=(14,)))) as simulator:
         with pytest.raises(ExportError):
             async for _ in stream(settings_for(simulator, **SMALL)):
                 pass

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import Simulator, serving
 from tests.exporting import assert_exact, digests
 
@@ -48,7 +48,7 @@ def at_request(simulator: Simulator, number: int, action: Callable[[], None]) ->
 
 async def test_killed_at_25_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     random = Random(4)
-    async with serving(Options(rows=25_000)) as simulator:
+    async with serving(SimulatorOptions(rows=25_000)) as simulator:
         assert await (await start(simulator, tmp_path / "calm")).wait() == 0
         calm = simulator.statistics.requests
         killed = 0

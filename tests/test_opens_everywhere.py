@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 import pytest
 
 import exporter
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 ROWS = 1_300
@@ -29,7 +29,7 @@ ZONES = ("Asia/Shanghai", "UTC", "Europe/Berlin", "America/St_Johns")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, exporter.Result]]:
     """Export the same orders in several time zones."""
     place = tmp_path_factory.mktemp("everywhere")
-    with serving_apart(Options(rows=ROWS, seed=7)) as url:
+    with serving_apart(SimulatorOptions(rows=ROWS, seed=7)) as url:
         yield {
             zone: exporter.run(
                 place / str(number), timezone=zone, end="2025-12-31", base_url=url, api_key="simulator", rate=1e6

@@ -20,7 +20,7 @@ import pytest
 
 import exporter
 from exporter.events import Event, Finished, Started
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 ROWS = 2_600
@@ -36,7 +36,7 @@ class Access(TypedDict):
 
 @pytest.fixture(scope="module")
 def access() -> Iterator[Access]:
-    with serving_apart(Options(rows=ROWS, seed=7)) as address:
+    with serving_apart(SimulatorOptions(rows=ROWS, seed=7)) as address:
         yield Access(base_url=address, api_key="simulator", rate=1e6)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Generator, Iterator, Sequence
 
 from exporter.certify.spans import Span
 
-Segment = tuple[Span, int]
+SpanRows = tuple[Span, int]
 """A segment's span and the rows held of it."""
 
 Descent = Generator[Span, int | None, list[Span]]
 
 
-def differing(segments: Sequence[Segment], *, cap: int | None = None) -> Descent:
+def differing(segments: Sequence[SpanRows], *, cap: int | None = None) -> Descent:
     """Yield the spans whose total is wanted, be sent each total, return the segments in doubt, in order of time.
 
     `segments` are disjoint and in order of time. A yielded span is the union of consecutive ones, never across a gap
@@ -30,7 +30,7 @@ def differing(segments: Sequence[Segment], *, cap: int | None = None) -> Descent
     return sorted(doubtful)
 
 
-def _descend(run: Sequence[Segment], cap: int | None) -> Generator[Span, int | None, tuple[set[Span], set[Span]]]:
+def _descend(run: Sequence[SpanRows], cap: int | None) -> Generator[Span, int | None, tuple[set[Span], set[Span]]]:
     """Return the segments of one gapless run that are in doubt, and those whose total can't be known."""
     total = yield Span(run[0][0].start, run[-1][0].stop)
     agrees = _agrees(total, sum(rows for _, rows in run), cap)
@@ -58,7 +58,7 @@ def _agrees(total: int | None, rows: int, cap: int | None) -> bool | None:
     return total == rows
 
 
-def _adjoining(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
+def _adjoining(segments: Sequence[SpanRows]) -> Iterator[Sequence[SpanRows]]:
     """Split segments where one does not begin where the last one ended."""
     start = 0
     for at in range(1, len(segments) + 1):

@@ -210,12 +210,12 @@ def merge(
     chosen = pc.indices_nonzero(pc.invert(suspects)).to_pylist()
     shared: set[int] = set()
     repeats = 0
-    for answers in places.values():
-        best = max(answers, key=lambda page: (len(answers[page]), pages[page].number))
-        chosen += answers[best]
-        if len(answers) > 1:
-            shared.update(answers[best])
-        seen = sum(len(rows) for page, rows in answers.items() if page < own)
-        repeats += max(0, seen - len(answers[best]))
+    for responses in places.values():
+        best = max(responses, key=lambda page: (len(responses[page]), pages[page].number))
+        chosen += responses[best]
+        if len(responses) > 1:
+            shared.update(responses[best])
+        seen = sum(len(rows) for page, rows in responses.items() if page < own)
+        repeats += max(0, seen - len(responses[best]))
     chosen.sort()
     return columns.integers(chosen), [place for place, row in enumerate(chosen) if row in shared], repeats

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from exporter import columns
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError
-from exporter.vendor.orders import Answer, Question, Record, second_of
+from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 
 LEEWAY = 1
 """Seconds by which a record may be shown outside the range that was asked: times are rounded somewhere."""
@@ -22,7 +22,7 @@ LEEWAY = 1
 class Page:
     """An answer whose records have become columns. `first` and `last` are the seconds of its first and last record."""
 
-    question: Question
+    request: PageRequest
     cells: columns.Cells
     rows: int
     total: int | None
@@ -41,9 +41,9 @@ class Page:
         return columns.gather(self.ending)
 
 
-def page_of(answer: Answer, total: int | None) -> Page:
+def page_of(response: PageResponse, total: int | None) -> Page:
     """Turn an answer into a page; raise CertificateError where an order has no time, or one that was not asked for."""
-    records = answer.records
+    records = response.records
     first = last = None
     before = len(records)
     try:
@@ -53,18 +53,18 @@ def page_of(answer: Answer, total: int | None) -> Page:
                 before -= 1
     except ValueError as error:
         raise CertificateError(
-            f"an order without a time came with {answer.question}: {error}",
+            f"an order without a time came with {response.request}: {error}",
             hint="without its time neither order nor completeness can be known; ask the vendor about this record",
         ) from None
     if first is not None and last is not None:
-        _check_bounds(answer.question, min(first, last), max(first, last))
+        _check_bounds(response.request, min(first, last), max(first, last))
     return Page(
-        question=answer.question,
-        cells=columns.gather(records, separators=answer.separators),
+        request=response.request,
+        cells=columns.gather(records, separators=response.separators),
         rows=len(records),
         total=total,
-        number=answer.number,
-        received=answer.received,
+        number=response.number,
+        received=response.received,
         first=first,
         last=last,
         before_last=before,
@@ -110,10 +110,10 @@ def check_range(page: Page, seconds: pa.Array) -> None:
     """Raise CertificateError if an answer shows records of another range than was asked."""
     if len(seconds):
         bounds = pc.min_max(seconds).as_py()
-        _check_bounds(page.question, bounds["min"], bounds["max"])
+        _check_bounds(page.request, bounds["min"], bounds["max"])
 
 
-def _check_bounds(asked: Question, first: int, last: int) -> None:
+def _check_bounds(asked: PageRequest, first: int, last: int) -> None:
     if first < asked.first - LEEWAY or last > asked.last + LEEWAY:
         raise CertificateError(
             f"asked for {asked}, got orders of {Span(first, last + 1)}",

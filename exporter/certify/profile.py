@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.vendor.orders import Answer
+from exporter.vendor.orders import PageResponse
 
 
 @dataclass(slots=True, kw_only=True)
-class Behaviour:
+class ServerProfile:
     """Starts with what a well-behaved server does; each surprise changes one field, for good."""
 
     page_size: int
@@ -52,19 +52,19 @@ class Behaviour:
         """Both bounds of a range are known to be in it."""
         return self.start_in and self.end_in and not self.padded
 
-    def learn(self, answer: Answer) -> None:
+    def learn(self, response: PageResponse) -> None:
         """Take from an answer what it says of pages and totals."""
-        rows, total = len(answer.records), answer.total
+        rows, total = len(response.records), response.total
         self.fullest = max(self.fullest, rows)
         self.largest = max(self.largest, total or 0)
         if total is None or total < rows:
             self.totals = "ignored"
-        elif answer.question.page == 1 and answer.question.page_size > 1 and 0 < rows < total:
+        elif response.request.page == 1 and response.request.page_size > 1 and 0 < rows < total:
             self.page_size = rows
 
-    def total(self, answer: Answer) -> int | None:
+    def total(self, response: PageResponse) -> int | None:
         """Return the answer's total where totals can be used."""
-        return None if self.totals == "ignored" else answer.total
+        return None if self.totals == "ignored" else response.total
 
     def may_be_cap(self, total: int) -> bool:
         """Tell whether totals may stop at this one: no other has been larger."""

@@ -12,11 +12,19 @@ from cyclopts import App, Group, Parameter
 
 from exporter.config import parsers as readers
 from exporter.config import sources
-from exporter.config.options import Connection, Option, Output, Query, Settings, Work, options_of
+from exporter.config.options import (
+    ConnectionOptions,
+    Option,
+    OutputOptions,
+    QueryOptions,
+    RunOptions,
+    Settings,
+    options_of,
+)
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
-ALL = (Query, Connection, Work, Output)
+ALL = (QueryOptions, ConnectionOptions, RunOptions, OutputOptions)
 
 
 def _version() -> str:

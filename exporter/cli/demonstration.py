@@ -29,10 +29,10 @@ def serving() -> Iterator[Settings]:
     The simulator's clock stands still, so every demonstration gives the same bytes. Each is served at another port,
     which makes it another query: what an interrupted one left is dropped.
     """
-    from exporter.simulator import Options as World  # only where there is a simulator
+    from exporter.simulator import SimulatorOptions  # only where there is a simulator
     from exporter.simulator.child_process import serving_apart
 
-    world = World(rows=ORDERS, latency=0.02, shape="bursty")
+    world = SimulatorOptions(rows=ORDERS, latency=0.02, shape="bursty")
     with serving_apart(world) as url:
         values = {"base_url": url, "rate": RATE, "fresh": True, "overwrite": True}
         chosen = sources.choose(options_of(Options), sources.python(values, options_of(Options)))

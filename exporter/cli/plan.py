@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from exporter.cli.app import Origin, chosen, command, settings
 from exporter.cli.run import until_stopped
 from exporter.config import sources
-from exporter.config.options import Connection, Output, Query, Settings, Work, options_of
+from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings, options_of
 from exporter.events import Event
 from exporter.progress.tally import message
 from exporter.progress.text import counted, duration, size, table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-UNUSED = ("quiet", "log_file", "show_settings", *options_of(Work).keys() - {"page_size", "compression"})
+UNUSED = ("quiet", "log_file", "show_settings", *options_of(RunOptions).keys() - {"page_size", "compression"})
 """Options that mean nothing here."""
 
 PLAN_EXAMPLES = """\
@@ -42,7 +42,7 @@ Examples:
 """
 
 
-@command(Query, Connection, Work, Output, Origin, without=UNUSED, epilogue=PLAN_EXAMPLES)
+@command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, without=UNUSED, epilogue=PLAN_EXAMPLES)
 def plan(
     *,
     by: Annotated[
@@ -106,7 +106,7 @@ def _count(orders: int | None) -> str:
     return "not told by the server" if orders is None else f"{orders:,}"
 
 
-@command(Connection, Output, Origin, without=UNUSED, epilogue=CHECK_EXAMPLES)
+@command(ConnectionOptions, OutputOptions, Origin, without=UNUSED, epilogue=CHECK_EXAMPLES)
 def check(**given: Any) -> int:
     """Tell whether the key is accepted, the host reachable, the clock right. Sends one request."""
     from exporter.crawl import preview

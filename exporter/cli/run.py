@@ -16,7 +16,7 @@ from exporter.cli.app import Origin, chosen, command, environ, settings
 from exporter.cli.exit_codes import SIGNALS, Failed, Stopped
 from exporter.cli.summary import story
 from exporter.config import sources
-from exporter.config.options import Connection, Output, Query, Settings, Work
+from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings
 from exporter.errors import CertificateError
 from exporter.progress.displays import screen_for
 from exporter.progress.tally import watching
@@ -37,7 +37,7 @@ The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
 """
 
 
-@command(Query, Connection, Work, Output, Origin, epilogue=EXAMPLES)
+@command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, epilogue=EXAMPLES)
 def run(out: str, /, **given: Any) -> int:
     """Export all orders of the range to OUT: a folder, or one file if its name ends in .parquet.
 

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from exporter.cli.app import app, chosen, command
 from exporter.cli.run import export_to
-from exporter.config.options import Output
+from exporter.config.options import OutputOptions
 from exporter.errors import ConfigError
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 
 DEMO_EXAMPLES = """\
 Examples:
@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@command(Output, epilogue=DEMO_EXAMPLES)
+@command(OutputOptions, epilogue=DEMO_EXAMPLES)
 def demo(out: str = "demo", /, **given: Any) -> int:
     """Export from the simulator, with the live bar, and show the result. Needs no key and no network.
 
@@ -48,7 +48,7 @@ def demo(out: str = "demo", /, **given: Any) -> int:
 
 
 @app.command(help_epilogue=SIMULATE_EXAMPLES, default_parameter=Parameter(negative_iterable=()))
-def simulate(*, options: Annotated[Options, Parameter(name="*")] = Options()) -> int:  # noqa: B008  # it is frozen
+def simulate(*, options: Annotated[SimulatorOptions, Parameter(name="*")] = SimulatorOptions()) -> int:  # noqa: B008  # it is frozen
     """Serve the API in a box in the foreground, until Ctrl-C. The URL is printed on stdout."""
     from exporter.simulator.server import run
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings
 from exporter.cli.plan import asking
-from exporter.config.options import Connection, Output
+from exporter.config.options import ConnectionOptions, OutputOptions
 from exporter.config.sources import Chosen
 from exporter.errors import CertificateError
 from exporter.progress.text import size, table
@@ -35,7 +35,7 @@ Examples:
 """
 
 
-@command(Output, without=("quiet", "log_file"), epilogue=STATUS_EXAMPLES)
+@command(OutputOptions, without=("quiet", "log_file"), epilogue=STATUS_EXAMPLES)
 def status(out: str, /, **given: Any) -> int:
     """Tell what stands in OUT, or is under way beside it. Sends nothing."""
     from exporter.store import status as status_of
@@ -70,7 +70,9 @@ def status(out: str, /, **given: Any) -> int:
     return 0
 
 
-@command(Connection, Output, Origin, without=("quiet", "log_file", "show_settings"), epilogue=VERIFY_EXAMPLES)
+@command(
+    ConnectionOptions, OutputOptions, Origin, without=("quiet", "log_file", "show_settings"), epilogue=VERIFY_EXAMPLES
+)
 def verify(
     out: str,
     /,

@@ -93,7 +93,7 @@ Codes = str | int | Sequence[str | int]
 """Codes or labels: one, a list, or several in one text, joined by commas."""
 
 
-class Query(TypedDict, total=False):
+class QueryOptions(TypedDict, total=False):
     """Which orders."""
 
     start: Annotated[
@@ -175,7 +175,7 @@ class Query(TypedDict, total=False):
     ]
 
 
-class Connection(TypedDict, total=False):
+class ConnectionOptions(TypedDict, total=False):
     """How the API is reached."""
 
     site: Annotated[
@@ -208,7 +208,7 @@ class Connection(TypedDict, total=False):
     ]
 
 
-class Work(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
     """How the work is done."""
 
     windows: Annotated[
@@ -244,7 +244,7 @@ class Work(TypedDict, total=False):
     ]
 
 
-class Output(TypedDict, total=False):
+class OutputOptions(TypedDict, total=False):
     """What the command tells while it works."""
 
     quiet: Annotated[bool, _flag("No progress, no summary; errors only.")]
@@ -253,7 +253,7 @@ class Output(TypedDict, total=False):
     verbose: Annotated[bool, _flag("Tell every retry and repair; show tracebacks.")]
 
 
-class Options(Query, Connection, Work, total=False):
+class Options(QueryOptions, ConnectionOptions, RunOptions, total=False):
     """What Python's functions take: the options of `exporter run` and the key itself."""
 
     api_key: Annotated[str, Option("The key, instead of the environment's.", readers.text)]

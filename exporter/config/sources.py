@@ -21,7 +21,7 @@ from exporter.vendor.orders import SITES, Filters
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Source:
     """Where values come from, and how an option is written there."""
 
     name: str
@@ -32,9 +32,9 @@ class Place:
     """An option with a value, as it is written there."""
 
 
-def command_line(values: Mapping[str, Any]) -> Place:
+def command_line(values: Mapping[str, Any]) -> Source:
     """Return the flags that were given."""
-    return Place(
+    return Source(
         name="command line",
         values=values,
         spell=_flag,
@@ -42,10 +42,10 @@ def command_line(values: Mapping[str, Any]) -> Place:
     )
 
 
-def environment(environ: Mapping[str, str]) -> Place:
+def environment(environ: Mapping[str, str]) -> Source:
     """Return the variables `EXPORTER_…`; an empty one counts as not set."""
     prefix = "EXPORTER_"
-    return Place(
+    return Source(
         name="environment",
         values={
             name.removeprefix(prefix).lower(): value
@@ -57,7 +57,7 @@ def environment(environ: Mapping[str, str]) -> Place:
     )
 
 
-def toml_file(path: Path, known: Iterable[str]) -> Place:
+def toml_file(path: Path, known: Iterable[str]) -> Source:
     """Return what a TOML file says; raise ConfigError when it can't be read, or has a key that is no option."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def toml_file(path: Path, known: Iterable[str]) -> Place:
     for key, name in zip(content, values, strict=True):
         if name not in known:
             raise ConfigError(f"{path} has an unknown key: {key}", hint=_meant(name, known, _kebab))
-    return Place(
+    return Source(
         name=str(path),
         values=values,
         spell=lambda name: f"{_kebab(name)} in {path}",
@@ -77,12 +77,12 @@ def toml_file(path: Path, known: Iterable[str]) -> Place:
     )
 
 
-def python(values: Mapping[str, Any], known: Iterable[str]) -> Place:
+def python(values: Mapping[str, Any], known: Iterable[str]) -> Source:
     """Return Python's keyword arguments; None counts as not given. Raise ConfigError for an unknown one."""
     for name in values:
         if name not in known:
             raise ConfigError(f"there is no option {name}=", hint=_meant(name, known, lambda meant: f"{meant}="))
-    return Place(
+    return Source(
         name="keyword argument",
         values={name: value for name, value in values.items() if value is not None},
         spell=lambda name: f"{name}=",
@@ -95,8 +95,8 @@ class Chosen:
     """The options in force: each one's value, and the place that names it (none for a default)."""
 
     options: Mapping[str, Option]
-    order: tuple[Place, ...]
-    places: Mapping[str, Place | None]
+    order: tuple[Source, ...]
+    places: Mapping[str, Source | None]
     values: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def refuse(self, name: str, reason: str) -> ConfigError:
@@ -113,7 +113,7 @@ class Chosen:
         return len(self.order) if place is None else self.order.index(place)
 
 
-def choose(options: Mapping[str, Option], *order: Place) -> Chosen:
+def choose(options: Mapping[str, Option], *order: Source) -> Chosen:
     """Return each option's value from the first place that names it, read and checked."""
     places = {name: next((place for place in order if name in place.values), None) for name in options}
     chosen = Chosen(options=options, order=order, places=places)

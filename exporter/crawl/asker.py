@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from exporter.certify.pages import Page, page_of
-from exporter.certify.profile import Behaviour
+from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
 from exporter.errors import RejectedError
-from exporter.vendor.orders import Answer, Filters, Question
+from exporter.vendor.orders import Filters, PageRequest, PageResponse
 
 COUNTS = 3
 """How often counts are taken that don't add up."""
@@ -18,7 +18,7 @@ COUNTS = 3
 class Ask(Protocol):
     """One request, paced and retried, to its answer."""
 
-    def __call__(self, question: Question, *, urgent: bool = False) -> Awaitable[Answer]:
+    def __call__(self, request: PageRequest, *, urgent: bool = False) -> Awaitable[PageResponse]:
         """Return the answer; urgent questions go before the others."""
         ...
 
@@ -26,10 +26,10 @@ class Ask(Protocol):
 class Asker:
     """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
 
-    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, behaviour: Behaviour) -> None:
+    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile) -> None:
         self._ask = ask
         self.filters = filters
-        self.behaviour = behaviour
+        self.profile = profile
         self._page_size = page_size
         self.whole: Span | None = None
         self.saw_outside = False
@@ -39,30 +39,30 @@ class Asker:
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> Page:
         """Ask for one page of `[first, last]`."""
-        return self._shown(await self.answer(first, last, page, filters=filters, urgent=urgent))
+        return self._shown(await self.response(first, last, page, filters=filters, urgent=urgent))
 
-    def _shown(self, answer: Answer) -> Page:
-        behaviour = self.behaviour
-        page = page_of(answer, behaviour.total(answer))
+    def _shown(self, response: PageResponse) -> Page:
+        profile = self.profile
+        page = page_of(response, profile.total(response))
         if page.first is None or page.last is None:
             return page
-        behaviour.ascending = behaviour.ascending and page.first <= page.last
-        behaviour.start_in = behaviour.start_in or page.first == page.question.first
-        behaviour.end_in = behaviour.end_in or page.last == page.question.last
+        profile.ascending = profile.ascending and page.first <= page.last
+        profile.start_in = profile.start_in or page.first == page.request.first
+        profile.end_in = profile.end_in or page.last == page.request.last
         if self.whole and not (page.first in self.whole and page.last in self.whole):
             self.saw_outside = True
         return page
 
-    async def answer(
+    async def response(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
-    ) -> Answer:
+    ) -> PageResponse:
         """Ask for one page of `[first, last]`; return it as it came."""
-        question = Question(
+        request = PageRequest(
             first=first, last=last, page=page, page_size=self._page_size, filters=filters or self.filters
         )
-        answer = await self._ask(question, urgent=urgent)
-        self.behaviour.learn(answer)
-        return answer
+        response = await self._ask(request, urgent=urgent)
+        self.profile.learn(response)
+        return response
 
     async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
         """Count `[first, last]` and its two parts at a seam until they add up, three times at most.
@@ -82,17 +82,17 @@ class Asker:
             seen.append((whole, below, above))
         whole, below, above = seen[-1]
         if len(set(seen)) == 1 and max(below, above) <= whole < below + above:
-            self.behaviour.find_cap(whole)
+            self.profile.find_cap(whole)
         return whole, below, above
 
     async def refused_as_too_long(self, first: int, last: int) -> bool:
         """Tell whether a refused range was too long; then only half of it is asked for at once, from now on."""
-        behaviour, seconds = self.behaviour, last - first
+        profile, seconds = self.profile, last - first
         if seconds < 2:
             return False
-        if behaviour.longest is None:
+        if profile.longest is None:
             await self.page(first, first)  # refused as well: it is not for its length
-        behaviour.longest = min(behaviour.longest or seconds, seconds // 2)
+        profile.longest = min(profile.longest or seconds, seconds // 2)
         return True
 
     async def count(self, first: int, last: int) -> int | None:
@@ -103,7 +103,7 @@ class Asker:
         """
         total, start, end = 0, first, first - 1
         while end < last:
-            before, end = end, min(start + (self.behaviour.longest or last - start), last)
+            before, end = end, min(start + (self.profile.longest or last - start), last)
             try:
                 part = await self._total(start, end)
             except RejectedError:
@@ -119,7 +119,7 @@ class Asker:
         return total
 
     async def _total(self, first: int, last: int) -> int | None:
-        question = Question(first=first, last=last, page_size=1, filters=self.filters)
-        answer = await self._ask(question, urgent=True)
-        self.behaviour.learn(answer)
-        return self._shown(answer).total
+        request = PageRequest(first=first, last=last, page_size=1, filters=self.filters)
+        response = await self._ask(request, urgent=True)
+        self.profile.learn(response)
+        return self._shown(response).total

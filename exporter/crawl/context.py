@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, Zone, absent
-from exporter.certify.profile import Behaviour
+from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
 from exporter.crawl.asker import Asker
 from exporter.errors import CertificateError, RejectedError
@@ -61,7 +61,7 @@ Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
-class Work:
+class CrawlContext:
     """What the walks of one export share."""
 
     asker: Asker
@@ -80,9 +80,9 @@ class Work:
     repaired: int = 0
 
     @property
-    def behaviour(self) -> Behaviour:
+    def profile(self) -> ServerProfile:
         """What the server was found to do."""
-        return self.asker.behaviour
+        return self.asker.profile
 
     async def is_whole(self, page: Page) -> bool:
         """Tell whether one answer shows all there is in its range: a snapshot.
@@ -92,9 +92,9 @@ class Work:
         """
         if page.total not in {None, page.rows}:
             return False
-        if not page.rows or (page.total is not None and page.rows < self.behaviour.fullest):
+        if not page.rows or (page.total is not None and page.rows < self.profile.fullest):
             return True
-        asked = page.question
+        asked = page.request
         try:
             beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
         except RejectedError:

@@ -12,7 +12,7 @@ from exporter import columns
 from exporter.certify.judge import judge, merge
 from exporter.certify.pages import Page, absent, at_second
 from exporter.certify.spans import Span
-from exporter.crawl.context import TRIES, Doubt, Work
+from exporter.crawl.context import TRIES, CrawlContext, Doubt
 from exporter.errors import RejectedError
 from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Filters
 
@@ -24,28 +24,28 @@ FACETS = {
 """The filters that tell the orders of one second apart, with all their codes."""
 
 
-async def whole_second(work: Work, second: int, seen: Page) -> pa.Table:
+async def whole_second(work: CrawlContext, second: int, seen: Page) -> pa.Table:
     """Return the rows of one second; raise Doubt where neither pages nor facets add up.
 
     `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
     for with the seconds beside it. So it is at once where records have no order, since `seen` may show none of them.
     """
-    behaviour = work.behaviour
-    if not behaviour.ascending:
-        behaviour.pad_start = behaviour.pad_end = 1
-    padded = behaviour.pad_start and behaviour.pad_end
+    profile = work.profile
+    if not profile.ascending:
+        profile.pad_start = profile.pad_end = 1
+    padded = profile.pad_start and profile.pad_end
     rows = await _rows(work, second)
     if not padded and await work.off_loop(_missing, work, second, seen, rows):
-        behaviour.pad_start = behaviour.pad_end = 1
+        profile.pad_start = profile.pad_end = 1
         rows = await _rows(work, second)
     return rows
 
 
-def _missing(work: Work, second: int, seen: Page, rows: pa.Table) -> bool:
+def _missing(work: CrawlContext, second: int, seen: Page, rows: pa.Table) -> bool:
     return absent(at_second(work.zone.table([seen.cells]), second), rows) > 0
 
 
-async def _rows(work: Work, second: int) -> pa.Table:
+async def _rows(work: CrawlContext, second: int) -> pa.Table:
     try:
         return await _by_pages(work, second)
     except (Doubt, RejectedError) as error:
@@ -60,7 +60,7 @@ async def _rows(work: Work, second: int) -> pa.Table:
     raise Doubt(f"{reason}; neither its pages nor its facets add up")
 
 
-async def _by_pages(work: Work, second: int) -> pa.Table:
+async def _by_pages(work: CrawlContext, second: int) -> pa.Table:
     """Ask for all pages of the second, to one that is not full; what one try does not show, the next one may."""
     reason = "its pages were never whole"
     seen: list[Page] = []
@@ -71,15 +71,15 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
         if count is None:
             raise Doubt("the answers have no total")
         # Where totals may stop at this one, there is more unless a page beyond it is empty.
-        enough = count // max(1, pages[0].rows) + 1 + work.behaviour.may_be_cap(count)
+        enough = count // max(1, pages[0].rows) + 1 + work.profile.may_be_cap(count)
         pages += [await _page(work, second, number) for number in range(2, enough + 1)]
         while len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
             pages.pop()  # past the end the last page came again
-        goes_on = len(pages) == enough and pages[-1].rows >= work.behaviour.fullest
+        goes_on = len(pages) == enough and pages[-1].rows >= work.profile.fullest
         if goes_on or sum(page.rows for page in pages) > count:
             raise Doubt(f"more than the total of {count} orders came")
         if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
-            work.behaviour.ascending = False
+            work.profile.ascending = False
             raise Doubt("the pages did not come in order of time")
         # Tries with another total belong to another state of the server.
         same = all(page.total == count for page in seen)
@@ -91,13 +91,13 @@ async def _by_pages(work: Work, second: int) -> pa.Table:
     raise Doubt(reason)
 
 
-async def _page(work: Work, second: int, number: int, filters: Filters | None = None) -> Page:
-    behaviour = work.behaviour
-    first, last = second - behaviour.pad_start, second + behaviour.pad_end
+async def _page(work: CrawlContext, second: int, number: int, filters: Filters | None = None) -> Page:
+    profile = work.profile
+    first, last = second - profile.pad_start, second + profile.pad_end
     return await work.asker.page(first, last, number, filters=filters)
 
 
-async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str, ...]) -> list[Page]:
+async def _by_facets(work: CrawlContext, second: int, filters: Filters, names: tuple[str, ...]) -> list[Page]:
     """Return pages that each show one facet of the second whole, and together all of it."""
     page = await _page(work, second, 1, filters)
     if await work.is_whole(page):
@@ -115,7 +115,7 @@ async def _by_facets(work: Work, second: int, filters: Filters, names: tuple[str
     return pages
 
 
-def _joined(work: Work, second: int, pages: list[Page]) -> pa.Table:
+def _joined(work: CrawlContext, second: int, pages: list[Page]) -> pa.Table:
     """Return the second's rows of all facets; raise Doubt if two facets show an order that may be one and the same."""
     table = work.zone.table([page.cells for page in pages])
     _, _, repeats = merge(columns.identities(table), pages, [page.rows for page in pages], len(pages))

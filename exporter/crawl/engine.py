@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, Zone, absent, page_of
-from exporter.certify.profile import Behaviour
+from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
-from exporter.crawl.context import Commit, OffLoop, Work, uncertified
+from exporter.crawl.context import Commit, CrawlContext, OffLoop, uncertified
 from exporter.crawl.final_check import FinalCheck
 from exporter.crawl.windows import Windows
 from exporter.errors import CertificateError, ConfigError, RejectedError
@@ -49,9 +49,9 @@ class Engine:
         self._emit = emit
         self._latency = latency
         self._clock = clock
-        self.behaviour = Behaviour(page_size=settings.page_size, segment_pages=settings.segment_pages)
-        self._asker = Asker(ask, filters=settings.filters, page_size=settings.page_size, behaviour=self.behaviour)
-        self.work = Work(
+        self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
+        self._asker = Asker(ask, filters=settings.filters, page_size=settings.page_size, profile=self.profile)
+        self.work = CrawlContext(
             asker=self._asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
             emit=emit,
@@ -71,17 +71,17 @@ class Engine:
         if end is None:
             now = int(self._clock())
             try:
-                answer = await self._asker.answer(start - OUTER, max(start, now), urgent=True)
+                response = await self._asker.response(start - OUTER, max(start, now), urgent=True)
             except RejectedError:
-                answer = await self._asker.answer(start, start)
-            end = (answer.date or now) - SETTLED
+                response = await self._asker.response(start, start)
+            end = (response.date or now) - SETTLED
             if end < start:
                 raise ConfigError(
                     f"the range starts at {wire_time(start)}, later than the last order that can have settled by now",
                     hint="give an earlier --start",
                 )
-            if answer.question.last > end:
-                self._opening = page_of(answer, self.behaviour.total(answer))
+            if response.request.last > end:
+                self._opening = page_of(response, self.profile.total(response))
         return Span(start, end + 1)
 
     async def is_same_team(self, certificate: Certificate, held: pa.Table) -> bool:
@@ -102,7 +102,7 @@ class Engine:
                 total = await self._asker.count(whole.start, whole.stop - 1)
             elif total is not None:
                 total += committed
-            ideal = None if total is None else max(1, pages_of(total - committed, self.behaviour.page_size))
+            ideal = None if total is None else max(1, pages_of(total - committed, self.profile.page_size))
             rate = self._settings.rate
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
 
@@ -129,7 +129,7 @@ class Engine:
         """
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
-            self.behaviour.ascending = False  # an earlier run may have found it out
+            self.profile.ascending = False  # an earlier run may have found it out
         await check.renew()
         if not self._settings.final_check:
             return False

@@ -17,7 +17,7 @@ from exporter.certify.bisect import differing
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import OUTER, Span, leaves
 from exporter.crawl.asker import COUNTS
-from exporter.crawl.context import Work, uncertified
+from exporter.crawl.context import CrawlContext, uncertified
 from exporter.crawl.seek import Seek
 from exporter.errors import CertificateError
 
@@ -34,7 +34,7 @@ class FinalCheck:
 
     def __init__(
         self,
-        work: Work,
+        work: CrawlContext,
         whole: Span,
         *,
         certificates: Callable[[], Sequence[Certificate]],
@@ -61,11 +61,11 @@ class FinalCheck:
 
     async def renew(self) -> None:
         """Ask again for what was certified by the order of its records, or by totals, before these proved useless."""
-        behaviour = self._work.behaviour
+        profile = self._work.profile
         for certificate in self._certificates():
-            if not behaviour.ascending and certificate.way != "halves":
+            if not profile.ascending and certificate.way != "halves":
                 reason = "the server's records have no order"
-            elif behaviour.totals == "ignored" and certificate.way == "pages":
+            elif profile.totals == "ignored" and certificate.way == "pages":
                 reason = "the server's totals are of no use"
             else:
                 continue
@@ -88,16 +88,16 @@ class FinalCheck:
     async def agrees(self) -> bool | None:
         """Compare the rows held with the server's total."""
         rows = sum(certificate.rows for certificate in self._certificates())
-        whole, behaviour = self._whole, self._work.behaviour
+        whole, profile = self._whole, self._work.profile
         total = await self._total(rows)
         if total is None:
             return None
         if total == rows:
             return True
-        if total < rows and behaviour.cap is None:
+        if total < rows and profile.cap is None:
             middle = whole.start + whole.seconds // 2
             await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
-        cap = behaviour.cap
+        cap = profile.cap
         if cap is not None and total >= cap and rows >= cap:
             differ = await self._differing([(one.span, one.rows) for one in self._certificates()])
             return False if differ else None if self._untold else True
@@ -111,11 +111,11 @@ class FinalCheck:
 
         Those beside it are looked at between two totals that are the same, lest one that goes hides another.
         """
-        asker, behaviour, whole = self._work.asker, self._work.behaviour, self._whole
-        if behaviour.inclusive and await self._count(whole) == rows:
+        asker, profile, whole = self._work.asker, self._work.profile, self._whole
+        if profile.inclusive and await self._count(whole) == rows:
             return rows
         total = await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
-        if not asker.saw_outside and behaviour.ascending:
+        if not asker.saw_outside and profile.ascending:
             return total
         for _ in range(COUNTS):
             outside = await self._beside(whole.start) + await self._beside(whole.stop)
@@ -132,7 +132,7 @@ class FinalCheck:
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
         """Ask for totals until the segments that differ are known."""
-        cap = self._work.behaviour.cap
+        cap = self._work.profile.cap
         descent = differing(segments, cap=cap)
         smallest = {span for span, _ in segments}
         self._untold = False
@@ -149,7 +149,7 @@ class FinalCheck:
     async def _mend(self, read: Read) -> None:
         """Ask again for what differs, and commit the segments anew."""
         certificates = {one.span: one for one in self._certificates()}
-        if self._work.behaviour.padded:
+        if self._work.profile.padded:
             doubtful = sorted(certificates)  # counts of spans tell nothing about their rows
         else:
             doubtful = await self._differing([(span, one.rows) for span, one in sorted(certificates.items())])
@@ -160,16 +160,16 @@ class FinalCheck:
     async def _mend_segment(self, certificate: Certificate, table: pa.Table) -> None:
         work, span = self._work, certificate.span
         parts = [span]
-        if not work.behaviour.padded and certificate.rows:
+        if not work.profile.padded and certificate.rows:
             counts = await work.off_loop(_rows_by_second, table)
-            pieces = leaves(span, counts, rows=work.behaviour.page_size)
+            pieces = leaves(span, counts, rows=work.profile.page_size)
             parts = await self._differing(pieces) or [span]  # where no count tells which part it is, it is all of them
         for part in parts:
             table = await self._ask_again(part, table)
         await self._replace(certificate, table, "the end-to-end total differed")
 
     async def _replace(self, certificate: Certificate, table: pa.Table, reason: str) -> None:
-        way = "seek" if self._work.behaviour.ascending else "halves"
+        way = "seek" if self._work.profile.ascending else "halves"
         await self._work.commit(replace(certificate, rows=table.num_rows, way=way, reason=reason), table)
         self._work.note_repair(certificate.span, reason, "asking again")
 

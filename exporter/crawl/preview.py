@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from exporter.config.options import Settings
 from exporter.errors import RejectedError
-from exporter.vendor.orders import Answer, Question, Record, second_of
+from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 
-Ask = Callable[[Question], Awaitable[Answer]]
+Ask = Callable[[PageRequest], Awaitable[PageResponse]]
 
 BESIDE_PAGES = 3
 """Requests of an export beside its pages: the opening question, the tail, the last comparison of totals."""
@@ -58,14 +58,14 @@ class Health:
 async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
     """Return what the range holds, by one request, two if there is more than a page."""
     end = settings.end if settings.end is not None else int(now) - MARGIN
-    question = _question(settings, settings.start, end)
-    answer = await ask(question)
-    total, records = answer.total, answer.records
+    request = _request(settings, settings.start, end)
+    response = await ask(request)
+    total, records = response.total, response.records
     size = len(records) if records and total is not None and total > len(records) else settings.page_size
     pages = None if total is None else max(1, math.ceil(total / size))
     last = records
     if pages is not None and pages > 1:
-        last = await _last_page(ask, question, pages)
+        last = await _last_page(ask, request, pages)
     requests = None if pages is None else pages + BESIDE_PAGES
     return Preview(
         start=settings.start,
@@ -83,9 +83,9 @@ async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
 
 async def by_month(ask: Ask, settings: Settings, months: Sequence[tuple[int, int]]) -> list[int | None]:
     """Return the total of each month, by one request each."""
-    questions = [_question(settings, first, last, page_size=1) for first, last in months]
+    questions = [_request(settings, first, last, page_size=1) for first, last in months]
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(_total(ask, question)) for question in questions]
+        asked = [group.create_task(_total(ask, request)) for request in questions]
     return [task.result() for task in asked]
 
 
@@ -103,26 +103,26 @@ def months(first: int, last: int, timezone: str) -> list[tuple[int, int]]:
 
 async def check(ask: Ask, settings: Settings, *, now: float) -> Health:
     """Return whether key, host and clock are right, by one request; raise what the request raises."""
-    answer = await ask(_question(settings, int(now) - 86_400, int(now), page_size=1))
+    response = await ask(_request(settings, int(now) - 86_400, int(now), page_size=1))
     # The Date header is cut to the second, and was written while the answer was on its way.
-    offset = None if answer.date is None else answer.received - (answer.date + 0.5)
-    return Health(host=settings.base_url, latency=answer.latency, clock_offset=offset)
+    offset = None if response.date is None else response.received - (response.date + 0.5)
+    return Health(host=settings.base_url, latency=response.latency, clock_offset=offset)
 
 
-def _question(settings: Settings, first: int, last: int, *, page_size: int | None = None) -> Question:
-    return Question(first=first, last=last, page_size=page_size or settings.page_size, filters=settings.filters)
+def _request(settings: Settings, first: int, last: int, *, page_size: int | None = None) -> PageRequest:
+    return PageRequest(first=first, last=last, page_size=page_size or settings.page_size, filters=settings.filters)
 
 
-async def _last_page(ask: Ask, question: Question, number: int) -> Sequence[Record]:
+async def _last_page(ask: Ask, request: PageRequest, number: int) -> Sequence[Record]:
     """Return the last page, empty where the server does not go that deep."""
     try:
-        return (await ask(replace(question, page=number))).records
+        return (await ask(replace(request, page=number))).records
     except RejectedError:
         return ()
 
 
-async def _total(ask: Ask, question: Question) -> int | None:
-    return (await ask(question)).total
+async def _total(ask: Ask, request: PageRequest) -> int | None:
+    return (await ask(request)).total
 
 
 def _size_on_disk(records: Sequence[Record], orders: int, settings: Settings) -> int:

@@ -14,7 +14,7 @@ from exporter.certify.join import NO_SEAM, Assembly, Gone, Jump, Piece, Seam, as
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, absent, at_second, is_ascending
 from exporter.certify.spans import OUTER, Span
-from exporter.crawl.context import TRIES, Commit, Doubt, Work
+from exporter.crawl.context import TRIES, Commit, CrawlContext, Doubt
 from exporter.crawl.crowded_second import whole_second
 from exporter.errors import RejectedError
 
@@ -23,13 +23,13 @@ class _NothingMoreError(Doubt):
     """A total promises more than all that comes."""
 
     def __init__(self, page: Page) -> None:
-        super().__init__(f"the total of {page.question} is {page.total}, but only {page.rows} records come")
+        super().__init__(f"the total of {page.request} is {page.total}, but only {page.rows} records come")
 
 
 class Seek:
     """Certify and commit spans by snapshots, a group of pages at a time."""
 
-    def __init__(self, work: Work, commit: Commit | None = None) -> None:
+    def __init__(self, work: CrawlContext, commit: Commit | None = None) -> None:
         self._work = work
         self._commit = commit or work.commit
         self._first: Page | None = None
@@ -53,7 +53,7 @@ class Seek:
             pieces, assembly, doubt = await self._group(at, span.stop, seam)
             if pieces:
                 end, pages = pieces[-1].span.stop, [piece.page for piece in pieces]
-                way = "seek" if self._work.behaviour.ascending else "halves"
+                way = "seek" if self._work.profile.ascending else "halves"
                 certificate = Certificate.of(Span(at, end), assembly.table, closed=pages, way=way, reason=reason)
                 await self._commit(certificate, assembly.table)
                 at = end
@@ -69,13 +69,13 @@ class Seek:
         """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
         work, suspect = self._work, False
         for _ in range(1 + TRIES):  # one may be spent on learning that spans must be padded
-            ascending, padded = work.behaviour.ascending, work.behaviour.pad_start > 0
+            ascending, padded = work.profile.ascending, work.profile.pad_start > 0
             found = self._pieces(at, stop, overlaps=bool(seam.head)) if ascending else self._halves(at, stop)
             pieces, doubt = await found
             following = await self._following(pieces, stop) if ascending and not doubt else None
             assembly = await work.off_loop(assemble, work.zone, pieces, seam, following)
-            work.behaviour.ascending = work.behaviour.ascending and (assembly.ascending or not ascending)
-            if ascending and not work.behaviour.ascending:
+            work.profile.ascending = work.profile.ascending and (assembly.ascending or not ascending)
+            if ascending and not work.profile.ascending:
                 continue
             if not ascending:
                 return pieces, assembly, doubt
@@ -83,7 +83,7 @@ class Seek:
                 continue
             if not await self._skipped(self._doubtful(at, stop, pieces, assembly), stop):
                 return pieces, assembly, doubt
-            work.behaviour.ascending = not suspect
+            work.profile.ascending = not suspect
             suspect = True
         empty = await work.off_loop(assemble, work.zone, [])
         return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
@@ -127,10 +127,10 @@ class Seek:
         `at` itself means that the page holds nothing but a part of that one second.
         """
         asker = self._work.asker
-        pad = self._work.behaviour.pad_start if overlaps else OUTER
+        pad = self._work.profile.pad_start if overlaps else OUTER
         for _ in range(TRIES):
             first, self._first = self._first, None
-            fits = first is not None and (first.question.first, first.question.last) == (at - pad, stop)
+            fits = first is not None and (first.request.first, first.request.last) == (at - pad, stop)
             page = first if first and fits else await asker.page(at - pad, stop)
             if page.last is not None and page.last > at:
                 return page, min(page.last, stop)
@@ -139,7 +139,7 @@ class Seek:
             if page.last == at:
                 return page, at
             if not is_ascending(await self._work.off_loop(self._work.zone.seconds, page)):
-                self._work.behaviour.ascending = False
+                self._work.profile.ascending = False
                 raise Doubt("the records did not come in order of time")
             if pad and (await asker.page(at - pad, at - pad)).rows:
                 pad = 0  # the second before fills the page; and its orders show that a span's first second is in it
@@ -153,7 +153,7 @@ class Seek:
             page, whole = await self._look(span)
             if whole:
                 pieces.append(Piece(span=span, page=page))
-            elif page.rows < self._work.behaviour.fullest:
+            elif page.rows < self._work.profile.fullest:
                 return pieces, (span, str(_NothingMoreError(page)))
             elif span.seconds > 1:
                 middle = span.start + span.seconds // 2
@@ -169,7 +169,7 @@ class Seek:
         """Ask for a span until its page is full or whole, three times at most; tell whether it is whole."""
         for _ in range(TRIES):
             page = await self._work.asker.page(span.start - OUTER, span.stop)
-            if (whole := await self._work.is_whole(page)) or page.rows >= self._work.behaviour.fullest:
+            if (whole := await self._work.is_whole(page)) or page.rows >= self._work.profile.fullest:
                 break
         return page, whole
 
@@ -177,9 +177,9 @@ class Seek:
         """Return what of a group may lack records: where that can be counted at once, the group itself."""
         if not pieces:
             return assembly.jumps
-        end, rows, behaviour = pieces[-1].span.stop, assembly.table.num_rows, self._work.behaviour
+        end, rows, profile = pieces[-1].span.stop, assembly.table.num_rows, self._work.profile
         group = Jump(span=Span(at, end), rows=rows)
-        if behaviour.totals == "ignored" and assembly.jumps and rows % max(1, behaviour.fullest):
+        if profile.totals == "ignored" and assembly.jumps and rows % max(1, profile.fullest):
             return (group,)
         if assembly.seam.head and end == stop:
             # No answer follows that would show whether the last one left something out.
@@ -192,23 +192,23 @@ class Seek:
         An answer that starts with its latest second looks as if nothing came before it. Without totals, the rows of
         the last page that there should be are the count.
         """
-        asker, behaviour = self._work.asker, self._work.behaviour
+        asker, profile = self._work.asker, self._work.profile
         for jump in jumps:
             span = jump.span
-            before = jump.rows // max(1, behaviour.fullest) if behaviour.totals == "ignored" else 0
+            before = jump.rows // max(1, profile.fullest) if profile.totals == "ignored" else 0
             try:
                 page = await asker.page(span.start, span.stop - 1, before + 1)
             except RejectedError:
                 return True
-            shown = before * behaviour.fullest + page.rows
-            count = shown if page.total is None or page.rows < behaviour.fullest else page.total
+            shown = before * profile.fullest + page.rows
+            count = shown if page.total is None or page.rows < profile.fullest else page.total
             if count > jump.rows or (not jump.rows and await self._within(span)):
                 return True
-            if jump.short and behaviour.padded:
+            if jump.short and profile.padded:
                 return True  # counts of spans say nothing then
-            if jump.short and behaviour.cap is None:
+            if jump.short and profile.cap is None:
                 counts = await asker.find_cap(span.start, span.stop, stop)
-                if counts is not None and behaviour.totals == "exact":
+                if counts is not None and profile.totals == "exact":
                     return True
         return False
 
@@ -223,7 +223,7 @@ class Seek:
             seconds = await self._work.off_loop(self._work.zone.seconds, page)
             if any(second in span for second in seconds.to_pylist()):
                 return True
-            if page.rows < self._work.behaviour.fullest:
+            if page.rows < self._work.profile.fullest:
                 break
         return False
 
@@ -234,11 +234,11 @@ class Seek:
             page = await work.asker.page(gone.second - 1, gone.second + 1)
             missing = await work.off_loop(_absent, work, gone.seen, page, gone.second)
             if missing < gone.missing or not await work.is_whole(page):
-                work.behaviour.pad_start = 1
+                work.profile.pad_start = 1
                 return False
         return True
 
 
-def _absent(work: Work, seen: Sequence[columns.Cells], page: Page, second: int) -> int:
+def _absent(work: CrawlContext, seen: Sequence[columns.Cells], page: Page, second: int) -> int:
     expected, found = work.zone.table(seen), work.zone.table([page.cells])
     return absent(expected, at_second(found, second))

@@ -16,7 +16,7 @@ from exporter import columns
 from exporter.certify.judge import Certificate, Verdict, judge
 from exporter.certify.pages import Page
 from exporter.certify.spans import Span
-from exporter.crawl.context import Work
+from exporter.crawl.context import CrawlContext
 from exporter.crawl.seek import Seek
 from exporter.errors import RejectedError
 
@@ -25,7 +25,7 @@ DOUBTFUL_AT_MOST = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
+class PlannedSegment:
     """A span of a window between two hops."""
 
     span: Span
@@ -54,23 +54,23 @@ class Filled:
         return totals.pop() if len(totals) == 1 else None
 
 
-class Fill:
+class SegmentCrawl:
     """Fills segments and the spans that windows end with."""
 
-    def __init__(self, work: Work, seek: Seek) -> None:
+    def __init__(self, work: CrawlContext, seek: Seek) -> None:
         self._work = work
         self._seek = seek
 
-    async def segment(self, segment: Segment) -> None:
+    async def segment(self, segment: PlannedSegment) -> None:
         """Fill one segment, certify and commit it, or repair it."""
         filled = await self._fill(segment)
         await self.settle(segment.span, filled, rank=segment.rank, head=segment.head)
 
-    async def _fill(self, segment: Segment) -> Filled | None:
+    async def _fill(self, segment: PlannedSegment) -> Filled | None:
         """Ask for what a segment still lacks; None if the server refuses it."""
-        behaviour, span = self._work.behaviour, segment.span
+        profile, span = self._work.profile, segment.span
         first = span.start - segment.pad_start
-        if behaviour.pad_end or segment.rank is None:
+        if profile.pad_end or segment.rank is None:
             closed = await self.pages(first, span.stop, range(1, segment.pages + 1))
             beside = []
         else:
@@ -80,7 +80,7 @@ class Fill:
             return None
         filled = await self.judge(span, closed, beside, rank=segment.rank, head=segment.head)
         if beside and closed and filled.verdict.doubt is None and not await self._ends_with(filled, span.stop - 1):
-            behaviour.pad_end = 1
+            profile.pad_end = 1
             return await self._fill(segment)
         return filled
 
@@ -89,13 +89,13 @@ class Fill:
 
         Otherwise a late order could make good the total where the bound leaves out one of that second.
         """
-        behaviour = self._work.behaviour
-        if behaviour.end_in or self._work.final_check:
+        profile = self._work.profile
+        if profile.end_in or self._work.final_check:
             return True
         if columns.place_of(filled.verdict.table, second) == len(filled.verdict.table):
             return True
         await self._work.asker.page(second, second)
-        return behaviour.end_in
+        return profile.end_in
 
     async def pages(self, first: int, last: int, numbers: Iterable[int]) -> list[Page] | None:
         """Ask for several pages of one question at once; None if the server refuses one of them."""
@@ -127,19 +127,19 @@ class Fill:
         look = partial(judge, span, self._work.zone, closed=closed, beside=beside, rank=rank, head=head)
         verdict = await self._work.off_loop(look)
         total = closed[0].total if len(closed) > 1 else None
-        if total is not None and self._work.behaviour.may_be_cap(total):
+        if total is not None and self._work.profile.may_be_cap(total):
             verdict = replace(verdict, doubt=verdict.doubt or f"totals may stop at {total}: none was larger")
         if not verdict.short or not 0 < len(verdict.doubtful) <= DOUBTFUL_AT_MOST:
             return Filled(closed=closed, beside=beside, verdict=verdict)
-        behaviour = self._work.behaviour
+        profile = self._work.profile
         snapshots = [
-            await self._work.asker.page(second - behaviour.pad_start, second + behaviour.pad_end)
+            await self._work.asker.page(second - profile.pad_start, second + profile.pad_end)
             for second in verdict.doubtful
         ]
         if all([await self._work.is_whole(page) for page in snapshots]):
             settled = await self._work.off_loop(partial(look, snapshots=snapshots))
             if settled.doubt is None:
-                behaviour.stable_ties = behaviour.stable_ties and not settled.repeats
+                profile.stable_ties = profile.stable_ties and not settled.repeats
                 self._work.note_repair(span, str(verdict.doubt), "the doubtful second asked alone")
                 return Filled(closed=closed, beside=[*beside, *snapshots], verdict=settled)
         return Filled(closed=closed, beside=beside, verdict=verdict)
@@ -159,18 +159,18 @@ class Fill:
 
     def _learn(self, filled: Filled, rows: int, rank: int | None) -> None:
         """Compare a span's pages with the `rows` that snapshots gave: is it the server's way, or did orders change."""
-        behaviour, verdict, total = self._work.behaviour, filled.verdict, filled.total
-        behaviour.ascending = behaviour.ascending and verdict.ascending
+        profile, verdict, total = self._work.profile, filled.verdict, filled.total
+        profile.ascending = profile.ascending and verdict.ascending
         if not verdict.ascending or total is None or rows == verdict.table.num_rows:
             return
         below = rows + verdict.below - verdict.table.num_rows
         shown = below + verdict.held - verdict.below
         if rank is not None and total < below == rank:
-            behaviour.pad_end = 1  # a closed question leaves out records of its last second
-        elif total == shown and rank is not None and abs(rank - below) * 2 >= behaviour.page_size:
-            behaviour.doubt_depth()  # a deep page was not the page that was asked for
+            profile.pad_end = 1  # a closed question leaves out records of its last second
+        elif total == shown and rank is not None and abs(rank - below) * 2 >= profile.page_size:
+            profile.doubt_depth()  # a deep page was not the page that was asked for
         elif total == shown and rank in {None, below}:
-            behaviour.stable_ties = False
+            profile.stable_ties = False
 
     async def commit(self, span: Span, filled: Filled, table: pa.Table | None = None) -> None:
         """Commit a span on the evidence of its pages; `table` are its rows where they are not all that came."""

@@ -16,9 +16,9 @@ from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page
 from exporter.certify.spans import OUTER, Span, pages_of
-from exporter.crawl.context import Work
+from exporter.crawl.context import CrawlContext
 from exporter.crawl.seek import Seek
-from exporter.crawl.segment import Fill, Filled, Segment
+from exporter.crawl.segment import Filled, PlannedSegment, SegmentCrawl
 from exporter.errors import CertificateError, RejectedError
 
 SEGMENTS_AT_ONCE = 2
@@ -28,51 +28,51 @@ Only one until the first has shown that its pages can be relied on: what a serve
 """
 
 
-class Walk:
+class WindowCrawl:
     """One window, from its first page to its tail."""
 
-    def __init__(self, work: Work, window: Span, first: Page) -> None:
+    def __init__(self, work: CrawlContext, window: Span, first: Page) -> None:
         """`first` is page 1 of the window, or of a longer one that starts with it."""
         self._work = work
         self._window = window
         self._seek = Seek(work)
-        self._fill = Fill(work, self._seek)
+        self._fill = SegmentCrawl(work, self._seek)
         self._room = anyio.Semaphore(1)
         self._more_room = SEGMENTS_AT_ONCE - 1
         self._gaps: list[str] = []
         # The scout: where the next segment starts, what is known of it.
         self._at = window.start
         self._left = first.total
-        self._promised: Segment | None = None
+        self._promised: PlannedSegment | None = None
         self._first: Page | None = first
         self._head: tuple[columns.Cells, ...] = ()
 
     async def run(self) -> None:
         """Certify and commit the whole window; what can't be certified goes to `work.missing`."""
-        behaviour = self._work.behaviour
+        profile = self._work.profile
         async with anyio.create_task_group() as tasks:
             while self._at < self._window.stop:
-                in_reach = behaviour.segment_pages * behaviour.page_size
-                if self._left is None or behaviour.only_seeks() or (behaviour.cap or inf) <= self._left <= in_reach:
+                in_reach = profile.segment_pages * profile.page_size
+                if self._left is None or profile.only_seeks() or (profile.cap or inf) <= self._left <= in_reach:
                     await self._seek.run(Span(self._at, self._window.stop), head=self._head, first=self._first)
                     break
                 page, segment = self._first, None
                 if self._left > in_reach:
                     segment = await self._hop(tasks)
-                elif page is None or page.question.last != self._window.stop:
+                elif page is None or page.request.last != self._window.stop:
                     await self._ask_first(tasks)
-                elif page.rows < self._left and behaviour.may_be_cap(self._left):
+                elif page.rows < self._left and profile.may_be_cap(self._left):
                     segment = await self._leave_cap(page)
                 else:
                     await self._last(page, self._left)
                     break
                 if segment is not None:
                     await self._room.acquire()
-                    if behaviour.only_seeks():
+                    if profile.only_seeks():
                         self._move(segment.span.start, head=segment.head)
                     else:
                         tasks.start_soon(self._segment, segment)
-        if self._gaps and not behaviour.padded:
+        if self._gaps and not profile.padded:
             raise CertificateError(
                 f"the totals of {self._window} leave a gap that nothing explains: {'; '.join(self._gaps)}",
                 hint="the server counts orders that it never shows, or shows orders that it does not count",
@@ -80,25 +80,25 @@ class Walk:
 
     @property
     def _pad_start(self) -> int:
-        return OUTER if self._at == self._window.start else self._work.behaviour.pad_start
+        return OUTER if self._at == self._window.start else self._work.profile.pad_start
 
-    async def _hop(self, tasks: TaskGroup) -> Segment | None:
+    async def _hop(self, tasks: TaskGroup) -> PlannedSegment | None:
         """Ask for the next segment's last page and move to its end; None where the way on must be chosen anew."""
-        behaviour, asker = self._work.behaviour, self._work.asker
-        pages, size, pad, at = behaviour.segment_pages, behaviour.page_size, self._pad_start, self._at
+        profile, asker = self._work.profile, self._work.asker
+        pages, size, pad, at = profile.segment_pages, profile.page_size, self._pad_start, self._at
         try:
             hop = await asker.page(at - pad, self._window.stop, pages, urgent=True)
         except RejectedError:
-            behaviour.doubt_depth()
+            profile.doubt_depth()
             return None
         self._check_promise(tasks, hop.total)
         self._left = hop.total
         if hop.total is None or hop.total <= pages * size:
             return None  # less is left than was thought, or it is unknown
         if hop.first is None or hop.last is None:
-            behaviour.doubt_depth()  # nothing so deep, though there is more
+            profile.doubt_depth()  # nothing so deep, though there is more
             return None
-        if not behaviour.ascending:
+        if not profile.ascending:
             return None
         if hop.last <= at:
             # All these pages are of one second.
@@ -106,7 +106,7 @@ class Walk:
             self._move(at + 1)
             return None
         rank = (pages - 1) * size + hop.before_last if hop.before_last else None
-        segment = Segment(
+        segment = PlannedSegment(
             span=Span(at, min(hop.last, self._window.stop)),
             pad_start=pad,
             hop=hop,
@@ -118,25 +118,25 @@ class Walk:
         self._move(hop.last, head=(hop.head,), promised=None if rank is None else segment)
         return segment
 
-    def _move(self, at: int, *, head: tuple[columns.Cells, ...] = (), promised: Segment | None = None) -> None:
+    def _move(self, at: int, *, head: tuple[columns.Cells, ...] = (), promised: PlannedSegment | None = None) -> None:
         self._at, self._head, self._promised, self._first = at, head, promised, None
 
     def _check_promise(self, tasks: TaskGroup, total: int | None) -> None:
         """Start to look into it if the totals on both sides of a seam don't add up."""
         promised, self._promised = self._promised, None
-        if promised is None or total is None or self._work.behaviour.padded or total == self._left:
+        if promised is None or total is None or self._work.profile.padded or total == self._left:
             return
         tasks.start_soon(self._explain, promised)
 
-    async def _explain(self, segment: Segment) -> None:
+    async def _explain(self, segment: PlannedSegment) -> None:
         """Count both sides of a seam and the whole; when they never add up, the gap is one of the window's."""
         start, seam, last = segment.span.start - segment.pad_start, segment.span.stop, self._window.stop
         counts = await self._work.asker.find_cap(start, seam, last)
-        if counts is not None and self._work.behaviour.cap is None:
+        if counts is not None and self._work.profile.cap is None:
             whole, below, above = counts
             self._gaps.append(f"{below} orders in {segment.span}, {above} after it, {whole} in all")
 
-    async def _segment(self, segment: Segment) -> None:
+    async def _segment(self, segment: PlannedSegment) -> None:
         """Fill one segment, certify and commit it, or repair it."""
         try:
             await self._fill.segment(segment)
@@ -151,16 +151,16 @@ class Walk:
         self._check_promise(tasks, page.total)
         self._left, self._first = page.total, page
 
-    async def _leave_cap(self, page: Page) -> Segment | None:
+    async def _leave_cap(self, page: Page) -> PlannedSegment | None:
         """Take a first page as a segment of its own, if what comes after it has the smaller total that it must have.
 
         A total that totals may stop at would not tell of an order that goes between two pages.
         """
         at, stop, end = self._at, self._window.stop, page.last or 0
-        if page.total and page.before_last and at < end <= stop and not self._work.behaviour.padded:
+        if page.total and page.before_last and at < end <= stop and not self._work.profile.padded:
             rest = await self._work.asker.page(end, stop)
             if rest.total == page.total - page.before_last:
-                alone = Segment(
+                alone = PlannedSegment(
                     span=Span(at, end),
                     pad_start=self._pad_start,
                     hop=page,

@@ -10,8 +10,8 @@ from anyio.abc import TaskGroup
 
 from exporter.certify.pages import Page
 from exporter.certify.spans import HEAVY, OUTER, Span, pages_of, split, window_count
-from exporter.crawl.context import Work
-from exporter.crawl.window import Walk
+from exporter.crawl.context import CrawlContext
+from exporter.crawl.window import WindowCrawl
 from exporter.errors import RejectedError
 
 
@@ -20,7 +20,7 @@ class Windows:
 
     def __init__(
         self,
-        work: Work,
+        work: CrawlContext,
         *,
         in_flight: Callable[[], int],
         fixed: int | None,
@@ -71,12 +71,12 @@ class Windows:
             own, *others = self._parts(window, page, fair)
             self._add(tasks, others, (page.total or 0) / (1 + len(others)))
             self.count += 1
-            await Walk(self._work, own, page).run()
+            await WindowCrawl(self._work, own, page).run()
 
     async def _first_page(self, window: Span) -> Page | None:
         """Ask for a window's first page; None if the server refuses so long a range."""
-        behaviour, asker = self._work.behaviour, self._work.asker
-        if behaviour.longest is not None and window.seconds > behaviour.longest:
+        profile, asker = self._work.profile, self._work.asker
+        if profile.longest is not None and window.seconds > profile.longest:
             return None
         try:
             page = await asker.page(window.start - OUTER, window.stop, urgent=True)
@@ -88,7 +88,7 @@ class Windows:
 
     def _parts(self, window: Span, page: Page, fair: float | None) -> list[Span]:
         """Split a window if concurrency pays, or if it is far heavier than its share."""
-        behaviour = self._work.behaviour
+        profile = self._work.profile
         if page.total is None or page.first is None:
             return [window]
         if fair is not None:
@@ -97,7 +97,7 @@ class Windows:
             count = self._fixed
         else:
             count = window_count(
-                pages=pages_of(page.total, behaviour.page_size),
+                pages=pages_of(page.total, profile.page_size),
                 in_flight=self._in_flight,
                 segment_pages=self._work.group_pages,
             )

@@ -19,12 +19,12 @@ from exporter.events import Answered, Event, Noticed, Refused, Retried, ignore
 from exporter.http import shared_pace
 from exporter.http.concurrency import Concurrency
 from exporter.http.pacer import Pacer
-from exporter.http.permits import NORMAL, REFUSED, URGENT, SharedPace, Turn, Turns
+from exporter.http.permits import NORMAL, REFUSED, URGENT, Permit, PermitQueue, SharedPace
 from exporter.http.retries import Attempts, Circuit, backoff
 from exporter.http.transport import HttpTransport, Transport
 from exporter.vendor import envelope
-from exporter.vendor.envelope import MayPass, Reply, TooFrequent
-from exporter.vendor.orders import Answer, Question
+from exporter.vendor.envelope import HttpResponse, MayPass, TooFrequent
+from exporter.vendor.orders import PageRequest, PageResponse
 
 LATENCY_WEIGHT = 0.1
 """What the latest answer weighs in the smoothed latency."""
@@ -43,19 +43,19 @@ PERSISTENT_REFUSALS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
+class ClientStatistics:
     """What a client has done so far. `latency` (smoothed) and `guard` are in seconds."""
 
     requests: int
     """Attempts that left, whatever came of them."""
-    answers: int
+    responses: int
     retries: int
     rate_limited: int
     in_flight: int
     concurrency: int
     """In flight at most, as found out so far."""
     latency: float
-    guard: float
+    margin: float
 
 
 class Client:
@@ -87,7 +87,7 @@ class Client:
         self._circuit = Circuit(max_attempts=settings.max_attempts, patience=settings.patience)
         self._places = count()
         self._long_bodies = asyncio.Lock()
-        self._answers = 0
+        self._responses = 0
         self._retries = 0
         self._latency = 0.0
         self._told_persistent = False
@@ -99,7 +99,7 @@ class Client:
         if real and self._shared is None:
             self._shared = await asyncio.to_thread(shared_pace.join, self._settings, on_event=self._tell_from_thread)
         early = TIMER_RESOLUTION if real else 0.0
-        self._turns = Turns(self._pacer, self._concurrency, self._shared, early=early)
+        self._permits = PermitQueue(self._pacer, self._concurrency, self._shared, early=early)
         await self._transport.__aenter__()
         return self
 
@@ -109,52 +109,52 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._turns.close()
+        self._permits.close()
         await self._transport.__aexit__(kind, error, traceback)
         if self._shared is not None:
             self._shared.close()
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> ClientStatistics:
         """What was done and learned so far."""
         pace = self._pacer.statistics()
-        return Statistics(
+        return ClientStatistics(
             requests=pace.departures,
-            answers=self._answers,
+            responses=self._responses,
             retries=self._retries,
             rate_limited=pace.refusals,
-            in_flight=self._turns.in_flight,
+            in_flight=self._permits.in_flight,
             concurrency=self._concurrency.limit,
             latency=self._latency,
-            guard=pace.guard,
+            margin=pace.margin,
         )
 
-    async def ask(self, question: Question, *, urgent: bool = False) -> Answer:
+    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
         """Return the answer to a question, however many attempts it takes; each takes a slot.
 
         Slots are granted in the order of asking, but urgent questions go first, and a refused one before them all.
         Raise UnauthorizedError, RejectedError, or ApiError when the request or the patience is used up.
         """
-        body = orjson.dumps(question.body())
+        body = orjson.dumps(request.body())
         kind = URGENT if urgent else NORMAL
         place = next(self._places)
         attempts = self._circuit.attempts()
         while True:
-            turn = self._turns.turn(kind, place)
+            permit = self._permits.permit(kind, place)
             try:
-                async with turn:
-                    reply = await self._transport.post(body, turn)
+                async with permit:
+                    reply = await self._transport.post(body, permit)
                 now = self._loop.time()
-                latency = now - (now if turn.left_at is None else turn.left_at)  # decoding is no part of it
+                latency = now - (now if permit.left_at is None else permit.left_at)  # decoding is no part of it
                 if len(reply.body) >= LONG_BODY:
                     await self._in_line()
-                return self._answer(question, reply, latency=latency, in_flight=turn.in_flight)
+                return self._response(request, reply, latency=latency, in_flight=permit.in_flight)
             except TooFrequent as refusal:
-                self._refused(turn, refusal)
+                self._refused(permit, refusal)
                 kind = REFUSED
                 continue
             except MayPass as failure:
-                pause = self._failed(question, failure, attempts)
+                pause = self._failed(request, failure, attempts)
             await asyncio.sleep(pause)
 
     async def _in_line(self) -> None:
@@ -166,55 +166,55 @@ class Client:
         async with self._long_bodies:
             await asyncio.sleep(0)
 
-    def _answer(self, question: Question, reply: Reply, *, latency: float, in_flight: int) -> Answer:
+    def _response(self, request: PageRequest, reply: HttpResponse, *, latency: float, in_flight: int) -> PageResponse:
         """Decode a reply and count it; raise what else it stands for."""
         wall = self._wall()
-        data = envelope.read(reply, question, now=wall, secret=self._settings.api_key)
-        self._answers += 1
-        self._latency += (latency - self._latency) * (LATENCY_WEIGHT if self._answers > 1 else 1.0)
+        data = envelope.read(reply, request, now=wall, secret=self._settings.api_key)
+        self._responses += 1
+        self._latency += (latency - self._latency) * (LATENCY_WEIGHT if self._responses > 1 else 1.0)
         self._circuit.came_through()
         self._pacer.accepted()
         self._concurrency.answered(latency, in_flight)
         self._on_event(
-            Answered(requests=self._pacer.departures, in_flight=self._turns.in_flight, latency=self._latency)
+            Answered(requests=self._pacer.departures, in_flight=self._permits.in_flight, latency=self._latency)
         )
-        return Answer(
-            question=question,
+        return PageResponse(
+            request=request,
             records=data["list"],
             total=_count(data, "total"),
             page=_count(data, "page"),
             page_size=_count(data, "pagesize"),
             total_page=_count(data, "total_page"),
-            number=self._answers,
+            number=self._responses,
             date=self._date_of(reply),
             received=wall,
             latency=latency,
             separators=envelope.may_separate(reply.body),
         )
 
-    def _refused(self, turn: Turn, refusal: TooFrequent) -> None:
+    def _refused(self, permit: Permit, refusal: TooFrequent) -> None:
         """Learn from a refusal, and say once what can't be learned away."""
-        pause = self._turns.refused(turn, refusal.retry_after)
+        pause = self._permits.refused(permit, refusal.retry_after)
         pace = self._pacer.statistics()
         self._on_event(Refused(count=pace.refusals, pause=pause, persistent=pace.persistent))
         if pace.persistent and not self._told_persistent:
             self._told_persistent = True
             self._on_event(Noticed(message=PERSISTENT_REFUSALS.format(rate=self._settings.rate)))
 
-    def _failed(self, question: Question, failure: MayPass, attempts: Attempts) -> float:
+    def _failed(self, request: PageRequest, failure: MayPass, attempts: Attempts) -> float:
         """Return the pause before the next attempt, or raise if there is none."""
         now = self._loop.time()
         if why := self._circuit.failed(now, attempts):
-            raise ApiError(f"{question}: {why}; the last failure: {failure}", hint=GOES_ON) from None
+            raise ApiError(f"{request}: {why}; the last failure: {failure}", hint=GOES_ON) from None
         self._retries += 1
         pause = min(backoff(attempts.failures, self._random()), self._circuit.patience_left(now))
         if failure.retry_after is not None:
-            self._turns.pause(now + failure.retry_after)
+            self._permits.pause(now + failure.retry_after)
             pause = max(pause, failure.retry_after)
         self._on_event(Retried(attempt=attempts.failures, reason=str(failure), pause=pause))
         return pause
 
-    def _date_of(self, reply: Reply) -> int | None:
+    def _date_of(self, reply: HttpResponse) -> int | None:
         """Return the `Date` header in Unix seconds; it changes once a second, so the last one is remembered."""
         text = reply.headers.get("Date", "")
         if text != self._date[0]:

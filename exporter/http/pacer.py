@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 UNPACED = 1_000.0
 """Above so many requests a second no slot sleeps: timers are coarser than the gap."""
 
-FIRST_GUARD = 0.015
-FIRST_GUARD_SHARE = 0.015
+FIRST_MARGIN = 0.015
+FIRST_MARGIN_SHARE = 0.015
 """The guard starts at the smaller of 15 ms and 1.5% of the gap."""
 
-SMALLEST_GUARD_SHARE = 0.001
+SMALLEST_MARGIN_SHARE = 0.001
 LEARNING = 8
 """A refusal within so many requests of the last one says that the guard is far from enough."""
 GROWTH_LEARNING = 1.5
@@ -38,7 +38,7 @@ class PaceStatistics:
 
     departures: int
     refusals: int
-    guard: float
+    margin: float
     persistent: bool
 
 
@@ -48,7 +48,7 @@ class Pacer:
 
     rate: float
     gap: float = field(init=False)
-    guard: float = field(init=False)
+    margin: float = field(init=False)
     unpaced: bool = field(init=False)
     departures: int = field(default=0, init=False)
     _last: float = field(default=-math.inf, init=False)
@@ -61,13 +61,13 @@ class Pacer:
     def __post_init__(self) -> None:
         self.unpaced = self.rate > UNPACED
         self.gap = 1 / self.rate
-        self.guard = min(FIRST_GUARD, FIRST_GUARD_SHARE * self.gap)
+        self.margin = min(FIRST_MARGIN, FIRST_MARGIN_SHARE * self.gap)
 
     def slot(self) -> float:
         """Return the moment from which the next request may leave; it may lie in the past."""
         if self.unpaced:
             return self._paused_until
-        return max(self._last + self.gap + self.guard, self._paused_until)
+        return max(self._last + self.gap + self.margin, self._paused_until)
 
     def left(self, at: float) -> None:
         """Count a request that left."""
@@ -82,7 +82,7 @@ class Pacer:
         """Learn from a request that was not refused."""
         self._quiet += 1
         self._in_a_row = 0
-        self.guard = max(self.guard * (1 - min(0.5, SHRINKING * self._quiet)), SMALLEST_GUARD_SHARE * self.gap)
+        self.margin = max(self.margin * (1 - min(0.5, SHRINKING * self._quiet)), SMALLEST_MARGIN_SHARE * self.gap)
 
     def refused(self, now: float, *, left_at: float, retry_after: float | None = None) -> float:
         """Learn from a request that left at `left_at` and was refused; return the seconds until the next slot.
@@ -93,7 +93,7 @@ class Pacer:
         if left_at >= self._grown_at:
             self._grown_at = now
             self._in_a_row += 1
-            self.guard = min(self.guard * (GROWTH_LEARNING if self._quiet < LEARNING else GROWTH), self.gap)
+            self.margin = min(self.margin * (GROWTH_LEARNING if self._quiet < LEARNING else GROWTH), self.gap)
             self._quiet = 0
             if self._in_a_row > 1:
                 self.pause(now + min(LONGEST_PAUSE, self.gap * 2.0 ** min(self._in_a_row - 2, 60)))
@@ -104,10 +104,10 @@ class Pacer:
     @property
     def persistent(self) -> bool:
         """Refusals go on although the pace is right: somebody else seems to use the key."""
-        return self._in_a_row >= PERSISTENT or self.guard >= self.gap
+        return self._in_a_row >= PERSISTENT or self.margin >= self.gap
 
     def statistics(self) -> PaceStatistics:
         """Return what was counted and learned so far."""
         return PaceStatistics(
-            departures=self.departures, refusals=self._refusals, guard=self.guard, persistent=self.persistent
+            departures=self.departures, refusals=self._refusals, margin=self.margin, persistent=self.persistent
         )

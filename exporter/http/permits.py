@@ -45,12 +45,12 @@ class SharedPace(Protocol):
         """Let go of what is shared."""
 
 
-class Turn:
+class Permit:
     """The right to send one request once. An async context manager that spans the attempt."""
 
     __slots__ = ("_admitted_at", "_line", "_state", "_wake", "in_flight", "left_at", "order")
 
-    def __init__(self, line: Turns, order: tuple[int, int, int]) -> None:
+    def __init__(self, line: PermitQueue, order: tuple[int, int, int]) -> None:
         self._line = line
         self._state = _WAITING
         self._wake: asyncio.Future[None] | None = None
@@ -60,7 +60,7 @@ class Turn:
         """How many were in flight when it left, itself included."""
         self.left_at: float | None = None
 
-    def __lt__(self, other: Turn) -> bool:
+    def __lt__(self, other: Permit) -> bool:
         return self.order < other.order
 
     async def __aenter__(self) -> Self:
@@ -99,7 +99,7 @@ class Turn:
 _WAITING, _ADMITTED, _READY, _GRANTED, _LEFT, _ENDED = range(6)
 
 
-class Turns:
+class PermitQueue:
     """All the turns of one client.
 
     Timers of a real loop are up to a millisecond late, which at 20 requests a second is 2%. `early` seconds before a
@@ -115,61 +115,61 @@ class Turns:
         self._shared_slot = -math.inf
         self._early = early
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[Turn] = []
-        self._ready: list[Turn] = []
-        self._leaving: Turn | None = None
+        self._waiting: list[Permit] = []
+        self._ready: list[Permit] = []
+        self._leaving: Permit | None = None
         self._staged = 0
         self._numbers = count()
         self._lead = SHORTEST_LEAD
         self._timer: asyncio.Handle | None = None
         self.in_flight = 0
 
-    def turn(self, kind: int, place: int) -> Turn:
+    def permit(self, kind: int, place: int) -> Permit:
         """Return a turn to be entered; of one kind, the smaller place goes first."""
-        return Turn(self, (kind, place, next(self._numbers)))
+        return Permit(self, (kind, place, next(self._numbers)))
 
-    def queue(self, turn: Turn) -> None:
+    def queue(self, permit: Permit) -> None:
         """Let a new turn wait for admission, an admitted one for its slot."""
-        if turn._state == _WAITING:
-            heappush(self._waiting, turn)
+        if permit._state == _WAITING:
+            heappush(self._waiting, permit)
         else:
-            turn._state = _READY
-            heappush(self._ready, turn)
-            took = self._loop.time() - turn._admitted_at
+            permit._state = _READY
+            heappush(self._ready, permit)
+            took = self._loop.time() - permit._admitted_at
             self._lead = max(min(took, LONGEST_LEAD), self._lead * LEAD_DECAY, SHORTEST_LEAD)
         self.advance()
 
-    def left(self, turn: Turn) -> None:
+    def left(self, permit: Permit) -> None:
         """Count from the moment at which the bytes went out."""
-        if turn._state != _GRANTED:
+        if permit._state != _GRANTED:
             return
         now = self._loop.time()
-        turn._state = _LEFT
-        turn.left_at = now
-        turn.in_flight = self.in_flight
+        permit._state = _LEFT
+        permit.left_at = now
+        permit.in_flight = self.in_flight
         self._staged -= 1
         self._pacer.left(now)
-        if self._leaving is turn:
+        if self._leaving is permit:
             self._leaving = None
             if self._shared is not None:
                 self._shared.left(now)
         self.advance()
 
-    def end(self, turn: Turn) -> None:
+    def end(self, permit: Permit) -> None:
         """Free what a turn held, wherever it stands."""
-        if turn._state == _GRANTED:
-            self.left(turn)  # its bytes may be under way
-        if turn._state in {_ADMITTED, _READY}:
+        if permit._state == _GRANTED:
+            self.left(permit)  # its bytes may be under way
+        if permit._state in {_ADMITTED, _READY}:
             self._staged -= 1
-        if turn._state not in {_WAITING, _ENDED}:
+        if permit._state not in {_WAITING, _ENDED}:
             self.in_flight -= 1
-        turn._state = _ENDED
+        permit._state = _ENDED
         self._loop.call_soon(self.advance)  # not at once: a refused request must first be back in the queue
 
-    def refused(self, turn: Turn, retry_after: float | None) -> float:
+    def refused(self, permit: Permit, retry_after: float | None) -> float:
         """Learn from a refusal; return the seconds until the next slot."""
         now = self._loop.time()
-        left_at = now if turn.left_at is None else turn.left_at
+        left_at = now if permit.left_at is None else permit.left_at
         pause = self._pacer.refused(now, left_at=left_at, retry_after=retry_after)
         self.pause(now + pause)
         return pause
@@ -195,8 +195,8 @@ class Turns:
 
     def _admit(self, now: float, slot: float) -> float:
         while self._waiting:
-            turn = self._waiting[0]
-            if turn._state == _WAITING:
+            permit = self._waiting[0]
+            if permit._state == _WAITING:
                 if self.in_flight >= self._concurrency.limit:
                     break
                 due = slot - self._lead
@@ -206,23 +206,23 @@ class Turns:
                     return due
                 self.in_flight += 1
                 self._staged += 1
-                turn._admitted_at = now
-                turn._enter(_ADMITTED)
+                permit._admitted_at = now
+                permit._enter(_ADMITTED)
             heappop(self._waiting)
         return math.inf
 
     def _let_go(self, now: float, slot: float) -> float:
         while self._ready and self._leaving is None:
-            turn = self._ready[0]
-            if turn._state == _READY:
+            permit = self._ready[0]
+            if permit._state == _READY:
                 if max(slot, self._shared_slot) > now:
                     return max(slot, self._shared_slot)
                 if self._shared is not None and (again := self._shared.take(now)) > now:
                     self._shared_slot = again
                     return again
                 if not self._pacer.unpaced:
-                    self._leaving = turn
-                turn._enter(_GRANTED)
+                    self._leaving = permit
+                permit._enter(_GRANTED)
             heappop(self._ready)
         return math.inf
 

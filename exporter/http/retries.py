@@ -40,17 +40,17 @@ class Circuit:
 
     max_attempts: int
     patience: float
-    _answers: int = field(default=0, init=False)
+    _responses: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
     _failing_since: float | None = field(default=None, init=False)
 
     def attempts(self) -> Attempts:
         """Return the state of a new request."""
-        return Attempts(answers_before=self._answers, answers_seen=self._answers)
+        return Attempts(answers_before=self._responses, answers_seen=self._responses)
 
     def came_through(self) -> None:
         """Count an answer to any request."""
-        self._answers += 1
+        self._responses += 1
         self._failing_since = None
 
     def failed(self, now: float, attempts: Attempts) -> str | None:
@@ -58,12 +58,12 @@ class Circuit:
         if self._failing_since is None:
             self._failing_since = now
         others_fail = self._failures > attempts.failures_seen and attempts.failures > 0
-        if self._answers > attempts.answers_seen or not others_fail:
+        if self._responses > attempts.answers_seen or not others_fail:
             attempts.own += 1
         self._failures += 1
         attempts.failures += 1
-        attempts.answers_seen, attempts.failures_seen = self._answers, self._failures
-        if attempts.own >= self.max_attempts and self._answers > attempts.answers_before:
+        attempts.answers_seen, attempts.failures_seen = self._responses, self._failures
+        if attempts.own >= self.max_attempts and self._responses > attempts.answers_before:
             return f"{attempts.failures} attempts failed while other requests came through"
         if now - self._failing_since >= self.patience:
             return f"nothing has come through for {now - self._failing_since:.0f} s"

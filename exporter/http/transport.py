@@ -22,8 +22,8 @@ from yarl import URL
 
 from exporter.config.options import Settings
 from exporter.errors import ApiError, ConfigError
-from exporter.http.permits import Turn
-from exporter.vendor.envelope import PROXY_HINT, MayPass, Reply
+from exporter.http.permits import Permit
+from exporter.vendor.envelope import PROXY_HINT, HttpResponse, MayPass
 from exporter.vendor.orders import ENDPOINT, KEY_HEADER
 
 LARGEST_BODY = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    async def post(self, body: bytes, turn: Turn) -> Reply:
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
         """Return the server's reply; raise `MayPass` or an `ApiError`."""
 
 
@@ -83,7 +83,7 @@ class HttpTransport:
     ) -> None:
         await self._session.close()
 
-    async def post(self, body: bytes, turn: Turn) -> Reply:
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
         """Return the server's reply; raise `MayPass`, or an `ApiError` for what can't pass.
 
         The timeout runs from the departure: waiting for a slot is no fault of the server's.
@@ -93,13 +93,13 @@ class HttpTransport:
                 asyncio.timeout(None) as deadline,
                 self._session.post(
                     self._url,
-                    data=_Departure(body, turn, deadline, self._timeout),
+                    data=_Departure(body, permit, deadline, self._timeout),
                     allow_redirects=False,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
                 ) as response,
             ):
-                return Reply(response.status, response.headers, await _read(response))
+                return HttpResponse(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, OSError) as error:
             ours = _ours(error, self._url, self._timeout)
         raise ours
@@ -108,9 +108,9 @@ class HttpTransport:
 class _Departure(aiohttp.BytesPayload):
     """A body that leaves in its slot: headers and body go out in one write, made when the slot has come."""
 
-    def __init__(self, body: bytes, turn: Turn, deadline: asyncio.Timeout, timeout: float) -> None:
+    def __init__(self, body: bytes, permit: Permit, deadline: asyncio.Timeout, timeout: float) -> None:
         super().__init__(body, content_type="application/json")
-        self._turn = turn
+        self._turn = permit
         self._deadline = deadline
         self._seconds = timeout
 

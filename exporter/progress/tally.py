@@ -138,7 +138,7 @@ class Screen(Protocol):
         """Leave the screen as a reader wants to find it."""
 
 
-class Progress:
+class ProgressReporter:
     """Take an export's events: count them, show them, write them to the log."""
 
     def __init__(
@@ -164,10 +164,12 @@ class Progress:
 
 
 @contextmanager
-def watching(screen: Screen | None, *, log_file: Path | None = None, verbose: bool = False) -> Iterator[Progress]:
+def watching(
+    screen: Screen | None, *, log_file: Path | None = None, verbose: bool = False
+) -> Iterator[ProgressReporter]:
     """Give a `Progress` for one run; at the end close the screen and the log."""
     with ExitStack() as stack:
-        progress = Progress(screen, verbose=verbose)
+        progress = ProgressReporter(screen, verbose=verbose)
         if screen is not None:
             stack.callback(screen.close)
         if log_file is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pickle import dumps
 from subprocess import PIPE, Popen
 
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 
 _PROGRAM = (
     "import pickle, sys; from exporter.simulator.server import run; "
@@ -17,9 +17,9 @@ _PROGRAM = (
 
 
 @contextmanager
-def serving_apart(options: Options | None = None) -> Iterator[str]:
+def serving_apart(options: SimulatorOptions | None = None) -> Iterator[str]:
     """Start a server in another process; yield its URL once it is ready; stop it in the end, however this one ends."""
-    command = [sys.executable, "-c", _PROGRAM, dumps(options or Options()).hex()]
+    command = [sys.executable, "-c", _PROGRAM, dumps(options or SimulatorOptions()).hex()]
     with Popen(command, text=True, stdin=PIPE, stdout=PIPE) as process:  # noqa: S603 - our own program
         try:
             assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.errors import RejectedError
 from exporter.simulator.world import World
-from exporter.vendor.orders import SUCCESS, Answer, Question
+from exporter.vendor.orders import SUCCESS, PageRequest, PageResponse
 
 
 class Direct:
@@ -15,27 +15,27 @@ class Direct:
 
     def __init__(self, world: World, *, language: str = "en") -> None:
         self.world = world
-        self.questions: list[Question] = []
+        self.requests: list[PageRequest] = []
         """What was asked, in order."""
         self._language = language
 
-    async def ask(self, question: Question, *, urgent: bool = False) -> Answer:  # noqa: ARG002 - nothing waits here
+    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:  # noqa: ARG002 - nothing waits here
         """Return the world's answer; raise RejectedError if it refuses."""
         await asyncio.sleep(0)
-        self.questions.append(question)
-        envelope = self.world.answer(question.body(), language=self._language)
+        self.requests.append(request)
+        envelope = self.world.answer(request.body(), language=self._language)
         if envelope["code"] != SUCCESS:
             text = str(envelope["message"])
-            raise RejectedError(f"{question}: {envelope['code']} {text}", code=envelope["code"], text=text)
+            raise RejectedError(f"{request}: {envelope['code']} {text}", code=envelope["code"], text=text)
         data = envelope["data"]
-        return Answer(
-            question=question,
+        return PageResponse(
+            request=request,
             records=data["list"] or [],
             total=_count(data, "total"),
             page=_count(data, "page"),
             page_size=_count(data, "pagesize"),
             total_page=_count(data, "total_page"),
-            number=len(self.questions),
+            number=len(self.requests),
             date=int(self.world.now()),
             received=self.world.now(),
         )

@@ -20,7 +20,7 @@ _AFTER_END = 60  # seconds; a clock that stands still stands where an export tha
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class SimulatorOptions:
     """What the simulated server holds and how it behaves."""
 
     rows: int = 10_000

@@ -14,7 +14,7 @@ import orjson
 
 from exporter.simulator.data import Columns, image_number
 from exporter.simulator.quirks import Quirks
-from exporter.simulator.requests import Filters, Request
+from exporter.simulator.requests import Request, Selection
 
 _CACHED = 8  # filtered or sorted indices that are kept; those of a million orders take 8 MB
 
@@ -39,9 +39,9 @@ class Lookup:
         high = (bisect_left if quirks.open_end else bisect_right)(moments, last * 1000)
         return low, max(low, high)
 
-    def find(self, filters: Filters, low: int, high: int) -> Sequence[int]:
+    def find(self, filters: Selection, low: int, high: int) -> Sequence[int]:
         """Return the ascending indices from `low` up to but not including `high` that the filters let through."""
-        if filters == Filters():
+        if filters == Selection():
             return range(low, high)
         chosen = self._cached(filters, lambda: self._filtered(filters))
         return chosen[bisect_left(chosen, low) : bisect_left(chosen, high)]
@@ -61,7 +61,7 @@ class Lookup:
         page = self._shuffled(found, start, stop) if self._quirks.shuffled_ties else found[start:stop]
         return page[::-1] if descending else page
 
-    def _filtered(self, filters: Filters) -> Sequence[int]:
+    def _filtered(self, filters: Selection) -> Sequence[int]:
         columns = self._columns
         indices: Iterable[int] = range(len(columns))
         for codes, wanted in (

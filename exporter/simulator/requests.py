@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class Selection:
     """Which orders are wanted beside their time; an empty field wants all."""
 
     status: frozenset[int] = frozenset()
@@ -42,7 +42,7 @@ class Request:
     last: int
     page: int
     page_size: int
-    filters: Filters
+    filters: Selection
     sort_by: Literal["created_at", "total"]
     descending: bool
 
@@ -101,12 +101,12 @@ def _choice(body: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> Any
     return choice
 
 
-def _filters(body: Mapping[str, Any]) -> Filters:
+def _filters(body: Mapping[str, Any]) -> Selection:
     order_id = body.get("order_id") or ""
     if not isinstance(order_id, str):
         raise RefusedError(WRONG_PARAMETER, "order_id must be a string")
     images = _items(body, "image_ids")
-    return Filters(
+    return Selection(
         **{name: frozenset(_code(name, item) for item in _items(body, name)) for name in _CODES},
         image_ids=frozenset(map(str, images)),
         order_id=order_id,

@@ -19,10 +19,10 @@ import orjson
 from aiohttp import web
 
 from exporter.simulator.faults import REFUSAL, Reply, Spoiler, spoiled
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.rate_rules import rule
 from exporter.simulator.requests import WRONG_PARAMETER
-from exporter.simulator.statistics import Statistics
+from exporter.simulator.statistics import ServerStatistics
 from exporter.simulator.world import World
 from exporter.vendor.orders import ENDPOINT, KEY_HEADER, LANGUAGES, UNAUTHORIZED
 
@@ -35,10 +35,10 @@ _NO_JSON = b'{"code":%d,"message":"the body must be a JSON object"}' % WRONG_PAR
 class Simulator:
     """A world behind HTTP. `url` is known once it is served."""
 
-    def __init__(self, options: Options, world: World | None = None) -> None:
+    def __init__(self, options: SimulatorOptions, world: World | None = None) -> None:
         self.options = options
         self.world = world or World.of(options)
-        self.statistics = Statistics()
+        self.statistics = ServerStatistics()
         self.url = ""
         self._random = Random(options.seed)
         self._spoiler = Spoiler(options.faults, Random(options.seed))
@@ -120,7 +120,7 @@ class Simulator:
         return web.json_response(self.statistics.as_json() | {"cpu_seconds": time.process_time()})
 
     async def _reset_statistics(self, _request: web.Request) -> web.Response:
-        self.statistics = Statistics(in_flight=self.statistics.in_flight)
+        self.statistics = ServerStatistics(in_flight=self.statistics.in_flight)
         return web.json_response({})
 
 
@@ -129,15 +129,15 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def make_app(options: Options, world: World | None = None) -> web.Application:
+def make_app(options: SimulatorOptions, world: World | None = None) -> web.Application:
     """Return the application that serves a world, by default the one that the options describe."""
     return Simulator(options, world).app()
 
 
 @asynccontextmanager
-async def serving(options: Options | None = None, world: World | None = None) -> AsyncIterator[Simulator]:
+async def serving(options: SimulatorOptions | None = None, world: World | None = None) -> AsyncIterator[Simulator]:
     """Serve in the running loop; yield the simulator, whose `url` and `statistics` tell where and what."""
-    options = options or Options()
+    options = options or SimulatorOptions()
     simulator = Simulator(options, world)
     runner = web.AppRunner(simulator.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
@@ -150,7 +150,7 @@ async def serving(options: Options | None = None, world: World | None = None) ->
         await runner.cleanup()
 
 
-def run(options: Options, *, attached: bool = False) -> None:
+def run(options: SimulatorOptions, *, attached: bool = False) -> None:
     """Serve in the foreground: print the URL on one line when ready; return on SIGINT or SIGTERM.
 
     `attached`: return at the end of standard input, too, so that the server does not outlive its parent.
@@ -158,7 +158,7 @@ def run(options: Options, *, attached: bool = False) -> None:
     asyncio.run(_serve_until_stopped(options, attached=attached))
 
 
-async def _serve_until_stopped(options: Options, *, attached: bool) -> None:
+async def _serve_until_stopped(options: SimulatorOptions, *, attached: bool) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Statistics:
+class ServerStatistics:
     """What came in and what became of it, since the start or the last reset."""
 
     served: int = 0

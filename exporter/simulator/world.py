@@ -12,7 +12,7 @@ import orjson
 
 from exporter.simulator.data import Columns, given_orders, make_orders
 from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.query import Lookup
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.requests import WRONG_PARAMETER, RefusedError, Request, default_range, read_request
@@ -44,7 +44,7 @@ class World:
         self._settle(clock())  # not in the first answer, which an export measures
 
     @classmethod
-    def of(cls, options: Options) -> World:
+    def of(cls, options: SimulatorOptions) -> World:
         """Make the world that the options describe."""
         random = Random(options.seed)
         first, last = options.span()

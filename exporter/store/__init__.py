@@ -16,9 +16,9 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps
 from exporter.errors import ConfigError, DiskError, OutputError
 from exporter.store.disk import Disk
-from exporter.store.layout import Place, lacking, standing
+from exporter.store.layout import Layout, lacking, standing
 from exporter.store.lock import Lock
-from exporter.store.manifest import Manifest, Segment, differences, plain
+from exporter.store.manifest import CommittedSegment, Manifest, differences, plain
 from exporter.store.part_feeder import Feed
 from exporter.store.parts import PartWriter
 from exporter.store.publish import leave, recover, swap
@@ -37,7 +37,7 @@ _UNUSABLE = frozenset(
 class Store:
     """The disk's side of one export. It blocks; one thread at a time may use it."""
 
-    def __init__(self, place: Place, disk: Disk, *, finished: Manifest | None) -> None:
+    def __init__(self, place: Layout, disk: Disk, *, finished: Manifest | None) -> None:
         self._place = place
         self._disk = disk
         self.finished = finished
@@ -67,7 +67,7 @@ class Store:
         `whole` is None for an open end. Raise ConfigError if OUT can't be used, OutputError if it is another's: another
         run's, another query's, a newer program's, or a finished result that this run would replace.
         """
-        place, disk, query = Place.of(out), disk or Disk(), plain(asked)
+        place, disk, query = Layout.of(out), disk or Disk(), plain(asked)
         if not place.work.exists():
             finished = _finished(place, query, whole=whole, overwrite=overwrite)
             if finished is not None:
@@ -175,7 +175,7 @@ class Store:
         if len(table) != certificate.rows:
             raise ValueError(f"{certificate.span}: {len(table)} rows came with a certificate for {certificate.rows}")
         replaces = certificate.span in self._spool
-        self._spool.add(Segment(certificate=certificate, repeated=columns.repeated(table)), table)
+        self._spool.add(CommittedSegment(certificate=certificate, repeated=columns.repeated(table)), table)
         if replaces:
             self._feed.restart_for(certificate.span)
         self._feed.advance(certificate.span, table)
@@ -230,7 +230,7 @@ class Store:
             _let_go(self._place, self._disk, lock)
 
 
-def _take_lock(place: Place, disk: Disk) -> Lock:
+def _take_lock(place: Layout, disk: Disk) -> Lock:
     try:
         for folder in (*reversed(place.work.parents), place.work):
             disk.make_folder(folder)
@@ -241,14 +241,14 @@ def _take_lock(place: Place, disk: Disk) -> Lock:
         raise
 
 
-def _let_go(place: Place, disk: Disk, lock: Lock) -> None:
+def _let_go(place: Layout, disk: Disk, lock: Lock) -> None:
     try:
         leave(place, disk)
     finally:
         lock.release()
 
 
-def _finished(place: Place, query: Mapping[str, Any], *, whole: Span | None, overwrite: bool) -> Manifest | None:
+def _finished(place: Layout, query: Mapping[str, Any], *, whole: Span | None, overwrite: bool) -> Manifest | None:
     """Return the manifest of what stands in OUT if it is what this query wants; raise OutputError if it is not."""
     manifest = standing(place)
     if manifest is None or overwrite:

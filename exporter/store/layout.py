@@ -14,13 +14,13 @@ from exporter.store.parts import DIGEST_KEY
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Layout:
     """The paths of one OUT, a folder, or one file if its name ends in `.parquet`."""
 
     out: Path
 
     @classmethod
-    def of(cls, out: Path) -> Place:
+    def of(cls, out: Path) -> Layout:
         """Return the place of OUT, links followed, so that all names for it share one lock and one file system."""
         return cls(out.resolve())
 
@@ -80,7 +80,7 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def standing(place: Place) -> Manifest | None:
+def standing(place: Layout) -> Manifest | None:
     """Return the manifest of the result in OUT, None if nothing is there.
 
     Raise ConfigError if OUT holds what is none of ours, OutputError if its manifest is a newer program's or damaged.
@@ -88,7 +88,7 @@ def standing(place: Place) -> Manifest | None:
     return _in_file(place) if place.is_file else _in_folder(place)
 
 
-def lacking(place: Place, manifest: Manifest) -> list[str]:
+def lacking(place: Layout, manifest: Manifest) -> list[str]:
     """Return which parts are missing or of another size, from their names and sizes alone."""
     return [
         part.name
@@ -97,7 +97,7 @@ def lacking(place: Place, manifest: Manifest) -> list[str]:
     ]
 
 
-def _in_folder(place: Place) -> Manifest | None:
+def _in_folder(place: Layout) -> Manifest | None:
     out = place.out
     if not out.exists():
         return None
@@ -119,7 +119,7 @@ def _in_folder(place: Place) -> Manifest | None:
     return manifest
 
 
-def _in_file(place: Place) -> Manifest | None:
+def _in_file(place: Layout) -> Manifest | None:
     out = place.out
     manifest = read_manifest(place.manifest) if place.manifest.exists() else None
     if not out.exists():

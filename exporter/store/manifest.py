@@ -41,7 +41,7 @@ NAME = "_manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
+class CommittedSegment:
     """A committed segment. `repeated` of its rows have an identity that another row of their second has too."""
 
     certificate: Certificate
@@ -63,7 +63,7 @@ class Segment:
         return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Segment:
+    def from_json(cls, value: Mapping[str, Any]) -> CommittedSegment:
         """Return what `to_json` gave."""
         rest = {name: _frozen(item) for name, item in value.items() if name not in {"start", "stop", "repeated"}}
         return cls(certificate=Certificate(span=span_from_json(value), **rest), repeated=value["repeated"])
@@ -91,7 +91,7 @@ class Manifest:
     timezone: str
     language: str
     base_url: str | None
-    segments: tuple[Segment, ...]
+    segments: tuple[CommittedSegment, ...]
     missing: tuple[Span, ...]
     parts: tuple[Part, ...]
     run: Mapping[str, Any]
@@ -154,7 +154,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
             timezone=value["timezone"],
             language=value["language"],
             base_url=value["base_url"],
-            segments=tuple(map(Segment.from_json, value["segments"])),
+            segments=tuple(map(CommittedSegment.from_json, value["segments"])),
             missing=tuple(map(span_from_json, value["missing"])),
             parts=tuple(Part(**part) for part in value["parts"]),
             run=value["run"],

@@ -15,10 +15,10 @@ the Parquet file's metadata tells that the manifest beside it is not its own.
 from __future__ import annotations
 
 from exporter.store.disk import Disk
-from exporter.store.layout import Place, read_manifest, standing
+from exporter.store.layout import Layout, read_manifest, standing
 
 
-def swap(place: Place, disk: Disk) -> None:
+def swap(place: Layout, disk: Disk) -> None:
     """Finish the swap of a result that is ready, from whichever step it stands at."""
     manifest = read_manifest(place.ready)
     disk.unlink(place.spool)
@@ -36,7 +36,7 @@ def swap(place: Place, disk: Disk) -> None:
         disk.rename(place.result, place.out)
 
 
-def recover(place: Place, disk: Disk) -> None:
+def recover(place: Layout, disk: Disk) -> None:
     """Finish an interrupted swap, or undo it where nothing took the old result's place; remove what it left."""
     if place.ready.exists():
         swap(place, disk)
@@ -46,7 +46,7 @@ def recover(place: Place, disk: Disk) -> None:
     disk.remove_tree(place.result)
 
 
-def leave(place: Place, disk: Disk) -> None:
+def leave(place: Layout, disk: Disk) -> None:
     """Remove the lock file, and the work folder if no work is in it."""
     if not place.spool.exists() and not place.ready.exists():
         disk.unlink(place.lock)

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.store.layout import Place
+from exporter.store.layout import Layout
 
 SPOOL_ROW_BYTES = 180
 RESULT_ROW_BYTES = 35
@@ -33,7 +33,7 @@ class Space:
 
 def space(out: Path, rows: int) -> Space:
     """Return what an export of `rows` more orders to OUT needs on top of what lies there, and what is free."""
-    place = Place.of(out)
+    place = Layout.of(out)
     there = next(folder for folder in (place.out, *place.out.parents) if folder.is_dir())
     spooled = place.spool.stat().st_size if place.spool.exists() else 0
     result = (spooled // SPOOL_ROW_BYTES + rows) * RESULT_ROW_BYTES

@@ -23,7 +23,7 @@ import pyarrow as pa
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, DiskError, OutputError
 from exporter.store.disk import Disk, File
-from exporter.store.manifest import FORMAT, Segment, span_from_json, span_to_json
+from exporter.store.manifest import FORMAT, CommittedSegment, span_from_json, span_to_json
 
 SYNC_ROWS = 65_536
 SYNC_SECONDS = 1.0
@@ -49,7 +49,7 @@ class Spool:
     def __init__(self, file: File, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
         self._clock = clock
-        self._segments: dict[Span, tuple[Segment, int]] = {}
+        self._segments: dict[Span, tuple[CommittedSegment, int]] = {}
         self._spans: list[Span] = []
         self._unsynced_rows = 0
         self._synced_at = clock()
@@ -62,7 +62,7 @@ class Spool:
             elif "whole" in frame.value:
                 self.whole = span_from_json(frame.value["whole"])
             else:
-                self._keep(Segment.from_json(frame.value["segment"]), end)
+                self._keep(CommittedSegment.from_json(frame.value["segment"]), end)
             end = frame.stop
         self.torn = file.tell() - end
         """Bytes at the end that are no whole frame."""
@@ -81,7 +81,7 @@ class Spool:
         return list(self._spans)
 
     @property
-    def segments(self) -> list[Segment]:
+    def segments(self) -> list[CommittedSegment]:
         """The segments, in order of time."""
         return [self._segments[span][0] for span in self._spans]
 
@@ -99,7 +99,7 @@ class Spool:
         self.sync()
         self.whole = whole
 
-    def add(self, segment: Segment, table: pa.Table) -> None:
+    def add(self, segment: CommittedSegment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""
         self._check(segment.span)
         rows = [table.schema.serialize(), *(batch.serialize() for batch in table.to_batches())]
@@ -154,7 +154,7 @@ class Spool:
             self._failure = error
             raise
 
-    def _keep(self, segment: Segment, begin: int) -> None:
+    def _keep(self, segment: CommittedSegment, begin: int) -> None:
         if segment.span not in self._segments:
             insort(self._spans, segment.span)
         self._segments[segment.span] = segment, begin

@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.certify.spans import Span, gaps
 from exporter.store.disk import Disk
-from exporter.store.layout import Place, lacking, standing
+from exporter.store.layout import Layout, lacking, standing
 from exporter.store.lock import Holder, holder, is_held
 from exporter.store.manifest import Manifest
 from exporter.store.spool import Spool, check_version
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class Unfinished:
     """An unfinished export: its query, its range (None while an open end is not fixed), what it has, what is left."""
 
     asked: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Status:
     finished: Manifest | None = None
     lacking: tuple[str, ...] = field(default=())
     """Parts of the result that are missing or of another size."""
-    progress: Progress | None = None
+    progress: Unfinished | None = None
     holder: Holder | None = None
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ def status(out: Path) -> Status:
 
     Raise ConfigError or OutputError if OUT or the work is none of ours, damaged, or of a newer program.
     """
-    place = Place.of(out)
+    place = Layout.of(out)
     progress = _progress(place)
     running = is_held(place.lock)
     held_by = holder(place.lock) if running else None
@@ -110,7 +110,7 @@ def status(out: Path) -> Status:
     return Status(state=state, out=place.out, finished=finished, lacking=lost, progress=progress, holder=held_by)
 
 
-def _progress(place: Place) -> Progress | None:
+def _progress(place: Layout) -> Unfinished | None:
     if not place.spool.exists():
         return None
     file = Disk().read_only(place.spool)
@@ -119,7 +119,7 @@ def _progress(place: Place) -> Progress | None:
         check_version(spool.heading, place.spool)
     finally:
         file.close()
-    return Progress(
+    return Unfinished(
         asked=spool.heading["asked"],
         whole=spool.whole,
         rows=sum(segment.rows for segment in spool.segments),

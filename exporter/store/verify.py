@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter import columns
-from exporter.certify.bisect import Segment as Held
+from exporter.certify.bisect import SpanRows as Held
 from exporter.certify.bisect import differing
 from exporter.certify.spans import Span, gaps
 from exporter.errors import CertificateError, OutputError
 from exporter.store import parts
 from exporter.store.disk import Disk
-from exporter.store.layout import Place
-from exporter.store.manifest import Manifest, Part, Segment, loads
-from exporter.vendor.orders import Answer, Filters, Question, wire_time
+from exporter.store.layout import Layout
+from exporter.store.manifest import CommittedSegment, Manifest, Part, loads
+from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 
 SHOWN = 20
 """Findings that an error names; there may be one for each segment."""
@@ -38,7 +38,7 @@ def verify(out: Path) -> Manifest:
 
     Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
     """
-    place = Place.of(out)
+    place = Layout.of(out)
     if not place.manifest.exists():
         if place.out.exists():
             raise CertificateError(f"{out}: {place.manifest.name} is missing: nothing tells what should be there")
@@ -52,7 +52,11 @@ def verify(out: Path) -> Manifest:
 
 
 async def differing_online(
-    held: Sequence[Held], *, ask: Callable[[Question], Awaitable[Answer]], filters: Filters, cap: int | None = None
+    held: Sequence[Held],
+    *,
+    ask: Callable[[PageRequest], Awaitable[PageResponse]],
+    filters: Filters,
+    cap: int | None = None,
 ) -> list[Span]:
     """Return the segments whose total differs from the rows held, asking the API no more than the descent needs.
 
@@ -66,11 +70,11 @@ async def differing_online(
         except StopIteration as end:
             doubtful: list[Span] = end.value
             return doubtful
-        answer = await ask(Question(first=span.start, last=span.stop - 1, page_size=1, filters=filters))
-        total = answer.total
+        response = await ask(PageRequest(first=span.start, last=span.stop - 1, page_size=1, filters=filters))
+        total = response.total
 
 
-def _check_manifest(manifest: Manifest, place: Place) -> Iterator[str]:
+def _check_manifest(manifest: Manifest, place: Layout) -> Iterator[str]:
     """Check what the manifest says against itself."""
     spans = sorted([*(segment.span for segment in manifest.segments), *manifest.missing])
     for span in gaps(manifest.whole, spans):
@@ -90,7 +94,7 @@ def _check_manifest(manifest: Manifest, place: Place) -> Iterator[str]:
         yield f"a part before the last has not {parts.PART_ROWS:,} rows"
 
 
-def _check_files(manifest: Manifest, place: Place) -> Iterator[str]:
+def _check_files(manifest: Manifest, place: Layout) -> Iterator[str]:
     """Check that no file beside the parts would be read with them."""
     if place.is_file:
         return
@@ -100,7 +104,7 @@ def _check_files(manifest: Manifest, place: Place) -> Iterator[str]:
             yield f"{path.relative_to(place.out)} is none of its files"
 
 
-def _check_parts(manifest: Manifest, place: Place) -> Iterator[str]:
+def _check_parts(manifest: Manifest, place: Layout) -> Iterator[str]:
     """Check the bytes of each part, and where all are as they were written, the rows."""
     whole = True
     for part in manifest.parts:
@@ -149,7 +153,7 @@ def _check_metadata(file: pq.ParquetFile, part: Part, manifest: Manifest) -> Ite
 class _Rows:
     """All rows of a result in their order, looked at in pieces that hold whole seconds."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    def __init__(self, segments: Sequence[CommittedSegment]) -> None:
         self._left = sorted(segments, key=lambda segment: segment.span)[::-1]
         self._rows = 0
         self._repeated = 0

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import orjson
 
 from exporter.errors import ApiError, RejectedError, UnauthorizedError
-from exporter.vendor.orders import SEPARATOR, SUCCESS, TOO_FREQUENT, UNAUTHORIZED, Question
+from exporter.vendor.orders import SEPARATOR, SUCCESS, TOO_FREQUENT, UNAUTHORIZED, PageRequest
 
 SHOWN = 200
 """So many characters of a foreign text are shown."""
@@ -48,7 +48,7 @@ class MayPass(Exception):  # noqa: N818 - no error yet: it names a condition
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """One HTTP response, decompressed. `headers` are looked up by their canonical names."""
 
     status: int
@@ -56,7 +56,7 @@ class Reply:
     body: bytes
 
 
-def read(reply: Reply, question: Question, *, now: float, secret: str) -> dict[str, Any]:
+def read(reply: HttpResponse, request: PageRequest, *, now: float, secret: str) -> dict[str, Any]:
     """Return the `data` of a page, with `list` a list of objects; raise what the module's docstring tells.
 
     `now` is the local clock in Unix seconds; `secret` is blotted out of every text that is passed on.
@@ -66,10 +66,10 @@ def read(reply: Reply, question: Question, *, now: float, secret: str) -> dict[s
         envelope = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
         if reply.status == 200:
-            envelope = _read_leniently(reply, question, secret)
+            envelope = _read_leniently(reply, request, secret)
     data = _page(envelope) if reply.status == 200 else None
     if data is None:
-        _explain(reply, envelope, question, now=now, secret=secret)
+        _explain(reply, envelope, request, now=now, secret=secret)
     return data
 
 
@@ -90,7 +90,7 @@ def _page(envelope: Any) -> dict[str, Any] | None:
     return data
 
 
-def _read_leniently(reply: Reply, question: Question, secret: str) -> Any:
+def _read_leniently(reply: HttpResponse, request: PageRequest, secret: str) -> Any:
     """Read what orjson refuses and the standard library takes: lone surrogates, raw control characters."""
     try:
         return json.loads(
@@ -100,7 +100,7 @@ def _read_leniently(reply: Reply, question: Question, secret: str) -> Any:
         number = _shown(str(error), secret)
     except (ValueError, RecursionError):
         raise MayPass(_describe(reply, secret)) from None
-    raise ApiError(f"the answer to {question} holds {number}, which is no number that a double can carry")
+    raise ApiError(f"the answer to {request} holds {number}, which is no number that a double can carry")
 
 
 class _NumberError(Exception):
@@ -125,7 +125,7 @@ def _integer(text: str) -> int | float:
     return number
 
 
-def _explain(reply: Reply, envelope: Any, question: Question, *, now: float, secret: str) -> NoReturn:
+def _explain(reply: HttpResponse, envelope: Any, request: PageRequest, *, now: float, secret: str) -> NoReturn:
     """Raise what a reply that is no page stands for."""
     status = reply.status
     code = _code(envelope)
@@ -152,7 +152,7 @@ def _explain(reply: Reply, envelope: Any, question: Question, *, now: float, sec
     if status >= 400 or (code is not None and code != SUCCESS):
         number = status if code is None or code == SUCCESS else code
         shown = text or _describe(reply, secret)
-        raise RejectedError(f"the API refused {question}: code {number}, {shown}", code=number, text=text)
+        raise RejectedError(f"the API refused {request}: code {number}, {shown}", code=number, text=text)
     raise MayPass(_describe(reply, secret), retry_after=wait)
 
 
@@ -163,7 +163,7 @@ def _code(envelope: Any) -> int | None:
     return code if type(code) is int else None
 
 
-def _describe(reply: Reply, secret: str) -> str:
+def _describe(reply: HttpResponse, secret: str) -> str:
     """Say in a few words what came in place of a page."""
     if not reply.body:
         return f"an empty body (HTTP {reply.status})"

@@ -135,7 +135,7 @@ class Filters:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class PageRequest:
     """One page of one span. `first` and `last` are Unix seconds, both inclusive."""
 
     first: int
@@ -161,7 +161,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class PageResponse:
     """One page as it came. A number that is missing or no integer is None.
 
     `number` counts the answers of one client in the order of their arrival; `date` is the `Date` header in Unix
@@ -169,7 +169,7 @@ class Answer:
     `separators` tells whether a text of its records may hold SEPARATOR.
     """
 
-    question: Question
+    request: PageRequest
     records: Sequence[Record]
     total: int | None
     page: int | None = None

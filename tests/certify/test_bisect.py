@@ -7,30 +7,30 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.certify.bisect import Segment, differing
+from exporter.certify.bisect import SpanRows, differing
 from exporter.certify.spans import Span
 
 
 def descend(
-    segments: Sequence[Segment], total: Callable[[Span], int | None], *, cap: int | None = None
+    segments: Sequence[SpanRows], total: Callable[[Span], int | None], *, cap: int | None = None
 ) -> tuple[list[Span], list[Span]]:
     """Return what the descent finds and the spans that it asked."""
     asked: list[Span] = []
     descent = differing(segments, cap=cap)
-    answer: int | None = None
+    response: int | None = None
     while True:
         try:
-            asked.append(descent.send(answer) if asked else next(descent))
+            asked.append(descent.send(response) if asked else next(descent))
         except StopIteration as end:
             return end.value, asked
-        answer = total(asked[-1])
+        response = total(asked[-1])
 
 
 counts = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=40)
 """For each segment the rows held and the rows that the server has."""
 
 
-def laid_out(held: Sequence[int], *, gap_after: frozenset[int] = frozenset()) -> list[Segment]:
+def laid_out(held: Sequence[int], *, gap_after: frozenset[int] = frozenset()) -> list[SpanRows]:
     segments, at = [], 0
     for index, rows in enumerate(held):
         segments.append((Span(at, at + 10), rows))
@@ -38,7 +38,7 @@ def laid_out(held: Sequence[int], *, gap_after: frozenset[int] = frozenset()) ->
     return segments
 
 
-def summing(segments: Sequence[Segment], there: Sequence[int]) -> Callable[[Span], int]:
+def summing(segments: Sequence[SpanRows], there: Sequence[int]) -> Callable[[Span], int]:
     return lambda asked: sum(
         rows
         for (span, _), rows in zip(segments, there, strict=True)

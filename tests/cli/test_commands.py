@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
 ROWS = 2_600
@@ -22,7 +22,7 @@ ROWS = 2_600
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Serve a small world from a process of its own."""
-    with serving_apart(Options(rows=ROWS, seed=7)) as address:
+    with serving_apart(SimulatorOptions(rows=ROWS, seed=7)) as address:
         yield address
 
 
@@ -73,7 +73,7 @@ def test_verify_online_goes_to_the_server_of_the_query(
 
 def test_verify_online_names_the_spans_that_differ(capsys: pytest.CaptureFixture[str]) -> None:
     told(capsys, "run", "orders", "--quiet")
-    with serving_apart(Options(rows=ROWS + 500, seed=8)) as other:
+    with serving_apart(SimulatorOptions(rows=ROWS + 500, seed=8)) as other:
         assert main(["verify", "orders", "--online", "--base-url", other]) == 4
     assert "the API's totals differ from the rows of [" in capsys.readouterr().err
 
@@ -144,7 +144,7 @@ def test_plan_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_tells_of_key_host_and_clock(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    with serving_apart(Options(rows=1, frozen=False, key="a-key-of-the-simulator")) as running:
+    with serving_apart(SimulatorOptions(rows=1, frozen=False, key="a-key-of-the-simulator")) as running:
         os.environ["DUOPLUS_API_KEY"] = "a-key-of-the-simulator"
         facts = json.loads(told(capsys, "check", "--json", "--base-url", running))
         assert (facts["host"], facts["key"], facts["clock_right"]) == (running, "…ator", True)

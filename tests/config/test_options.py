@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from exporter.config import parsers as readers
 from exporter.config import sources
-from exporter.config.options import EARLIEST, Options, Output, Settings, options_of
+from exporter.config.options import EARLIEST, Options, OutputOptions, Settings, options_of
 from exporter.errors import ConfigError
 from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 KEY = {"DUOPLUS_API_KEY": "0123456789abcdef"}
-KNOWN = options_of(Options, Output)
+KNOWN = options_of(Options, OutputOptions)
 
 
 def made(*places: sources.Place, environ: dict[str, str] | None = None) -> Settings:

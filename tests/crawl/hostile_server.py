@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from exporter.errors import RejectedError
-from exporter.vendor.orders import Answer, Question, wire_time
+from exporter.vendor.orders import PageRequest, PageResponse, wire_time
 
 START = 1_770_000_000
 """The Unix second at which the model's world begins."""
@@ -123,31 +123,31 @@ class HostileServer:
     def _inside(self) -> list[Order]:
         return [order for order in self.orders if 0 <= order.moment < 1000 * self.seconds]
 
-    async def ask(self, question: Question, *, urgent: bool = False) -> Answer:
+    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
         """Answer after a while, so that answers overtake each other."""
         await asyncio.sleep(self.random.random() * self.latency)
-        return self.answer(question)
+        return self.response(request)
 
-    def answer(self, question: Question) -> Answer:
+    def response(self, request: PageRequest) -> PageResponse:
         self._drift()
         self.requests += 1
         population = len(self._inside())
         self.populations.append({population, self._total(population)})
         habits = self.habits
-        first, last = question.first - START, question.last - START
+        first, last = request.first - START, request.last - START
         if habits.longest and last - first > habits.longest:
             raise RejectedError("the range is too long", code=400, text="range")
         if self.random.random() < habits.elsewhere:
             first, last = -1, self.seconds  # the range is ignored
-        found = self._select(first * 1000, last * 1000, question)
-        size = habits.fixed_page or min(question.page_size, habits.largest_page)
-        shown = self._page(found, question.page, size)
+        found = self._select(first * 1000, last * 1000, request)
+        size = habits.fixed_page or min(request.page_size, habits.largest_page)
+        shown = self._page(found, request.page, size)
         if self.random.random() < habits.short_pages:
             shown = shown[: max(1, len(shown) // 2)]
         seen = Counter(order.identity for order in shown)
         self.most_shown |= seen
-        return Answer(
-            question=question,
+        return PageResponse(
+            request=request,
             records=[order.shown() for order in shown],
             total=self._total(len(found)),
             number=self.requests,
@@ -155,7 +155,7 @@ class HostileServer:
             received=float(self.requests),
         )
 
-    def _select(self, low: int, high: int, question: Question) -> list[Order]:
+    def _select(self, low: int, high: int, request: PageRequest) -> list[Order]:
         """Return the orders of a range of milliseconds, in the order in which this request shows them."""
         habits = self.habits
 
@@ -167,7 +167,7 @@ class HostileServer:
             for order in self.orders
             if (moments(order) > low if habits.open_start else moments(order) >= low)
             and (moments(order) < high if habits.open_end else moments(order) <= high)
-            and self._matches(order, question)
+            and self._matches(order, request)
         ]
         if habits.ties == "shuffled" or habits.sort == "none":
             self.random.shuffle(found)
@@ -175,10 +175,10 @@ class HostileServer:
             found.sort(key=moments, reverse=habits.sort == "descending")
         return found
 
-    def _matches(self, order: Order, question: Question) -> bool:
+    def _matches(self, order: Order, request: PageRequest) -> bool:
         code = 2 if order.shown()["type"] == "Renewal" else 1
         statuses = {"Paid": 3, "Finished": 5, "Refunded": 7}
-        filters = question.filters
+        filters = request.filters
         return (
             (not filters.type or code in filters.type)
             and (not filters.status or statuses[order.status] in filters.status)

@@ -15,12 +15,12 @@ from exporter.certify.spans import OUTER, Span, gaps
 from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
 from exporter.errors import CertificateError, RejectedError
-from exporter.vendor.orders import Answer, Question, Record, second_of
+from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 from tests.crawl.hostile_server import START, Habits, HostileServer, Order
 from tests.virtual_time import VirtualTimeLoop
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the export was killed
+class Killed(Exception):  # noqa: N818 - no error: the export was killed
     """An export ends in the middle."""
 
 
@@ -44,7 +44,7 @@ class Run:
     async def export(self) -> None:
         try:
             await self._go_on()
-        except Stopped:
+        except Killed:
             await self._go_on()
 
     async def _go_on(self) -> None:
@@ -96,11 +96,11 @@ class Run:
             clock=lambda: float(START + self.server.seconds + 60),
         )
 
-    async def _ask(self, question: Question, *, urgent: bool = False) -> Answer:
+    async def _ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
         if self.stop_after is not None and self.server.requests >= self.stop_after:
             self.stop_after = None
-            raise Stopped
-        return await self.server.ask(question, urgent=urgent)
+            raise Killed
+        return await self.server.ask(request, urgent=urgent)
 
     async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
         span = certificate.span

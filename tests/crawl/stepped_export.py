@@ -7,10 +7,10 @@ from typing import Any
 
 from exporter.errors import ApiError, CertificateError
 from exporter.http.client import Client
-from exporter.vendor.orders import Answer, Question
+from exporter.vendor.orders import PageRequest, PageResponse
 from tests.crawl.hostile_server import HostileServer
 from tests.crawl.model_run import Run, assert_promise, is_crowded
-from tests.http.hostile_line import HostileLine, Request
+from tests.http.hostile_line import HostileLine, ReceivedRequest
 from tests.virtual_time import SteppedLoop
 
 ANSWERS_AT_MOST = 1_000
@@ -38,11 +38,11 @@ class SteppedExport(Run):
         self._task = self.loop.create_task(self.export())
         self._settle()
 
-    def answer(self, request: Request) -> None:
-        self.line.answer(request)
+    def response(self, request: ReceivedRequest) -> None:
+        self.line.response(request)
         self._settle()
 
-    def fail(self, request: Request, how: str) -> None:
+    def fail(self, request: ReceivedRequest, how: str) -> None:
         """Spoil the answer or refuse the request."""
         self.line.fail(request, how, self.loop.time())
         self._settle()
@@ -63,7 +63,7 @@ class SteppedExport(Run):
         for _ in range(ANSWERS_AT_MOST):
             if not self.under_way:
                 return
-            self.answer(self.line.waiting[0])
+            self.response(self.line.waiting[0])
         raise AssertionError("the export does not end")
 
     def close(self) -> None:
@@ -105,8 +105,8 @@ class SteppedExport(Run):
         """Count answers, so that certificates tell between which of them their own came."""
         return float(self.server.requests)
 
-    async def _ask(self, question: Question, *, urgent: bool = False) -> Answer:
-        return await self._client.ask(question, urgent=urgent)
+    async def _ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
+        return await self._client.ask(request, urgent=urgent)
 
     def latency(self) -> float:
         return 1.0

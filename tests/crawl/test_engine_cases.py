@@ -10,13 +10,13 @@ from random import Random
 import pytest
 
 from exporter import streaming
-from exporter.certify.profile import Behaviour
+from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
 from exporter.crawl.asker import Asker
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import serving
 from exporter.simulator.world import World
-from exporter.vendor.orders import Answer, Filters, Question, wire_time
+from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 from tests.crawl.hostile_server import START, Habits, HostileServer, Order
 from tests.crawl.model_run import Run, drive, identities
 from tests.exporting import settings_for
@@ -32,14 +32,14 @@ def made_at(*seconds: int) -> list[Order]:
 class Scripted(HostileServer):
     """Does something before it answers the first question that a condition holds for."""
 
-    def prepare(self, condition: Callable[[Question], bool], act: Callable[[], None]) -> None:
+    def prepare(self, condition: Callable[[PageRequest], bool], act: Callable[[], None]) -> None:
         self._condition, self._act = condition, act
 
-    def answer(self, question: Question) -> Answer:
-        if self._condition(question):
+    def response(self, request: PageRequest) -> PageResponse:
+        if self._condition(request):
             self._condition = lambda _: False
             self._act()
-        return super().answer(question)
+        return super().response(request)
 
 
 def scripted(orders: list[Order], habits: Habits, *, seconds: int) -> Scripted:
@@ -70,7 +70,7 @@ def test_an_order_that_changes_its_status_between_two_facets_is_not_doubled() ->
         moving.status = "Finished"
         server.orders.remove(going)
 
-    server.prepare(lambda question: question.filters.status == (5,), change)
+    server.prepare(lambda request: request.filters.status == (5,), change)
     assert drive(run_on(server, segment_pages=1, final_check=False))
 
 
@@ -102,7 +102,7 @@ def test_a_first_page_out_of_order_is_enough_to_trust_no_order() -> None:
     run = run_on(server)
     assert drive(run)
     assert run.engine
-    assert not run.engine.behaviour.ascending
+    assert not run.engine.profile.ascending
 
 
 def test_a_full_page_of_one_second_hides_no_order_before_it_that_exclusive_bounds_leave_uncounted() -> None:
@@ -129,10 +129,10 @@ def test_an_order_that_goes_does_not_hide_that_another_is_left_out_by_an_exclusi
 class Elsewhere(HostileServer):
     """Answers for the whole range where the second page of one second is asked for."""
 
-    def answer(self, question: Question) -> Answer:
-        if question.page == 2 and question.first == question.last:
-            question = replace(question, first=START, last=START + self.seconds)
-        return super().answer(question)
+    def response(self, request: PageRequest) -> PageResponse:
+        if request.page == 2 and request.first == request.last:
+            request = replace(request, first=START, last=START + self.seconds)
+        return super().response(request)
 
 
 def test_a_page_of_another_range_that_looks_like_the_last_one_again_does_not_end_a_second() -> None:
@@ -144,8 +144,8 @@ def test_a_page_of_another_range_that_looks_like_the_last_one_again_does_not_end
 class ByName(HostileServer):
     """Sorts by name, whatever was asked: an order that came late with an early time lies on a late page."""
 
-    def _select(self, low: int, high: int, question: Question) -> list[Order]:
-        return sorted(super()._select(low, high, question), key=lambda order: order.name)
+    def _select(self, low: int, high: int, request: PageRequest) -> list[Order]:
+        return sorted(super()._select(low, high, request), key=lambda order: order.name)
 
 
 def test_without_totals_an_order_out_of_place_is_found_by_the_last_page_of_its_span() -> None:
@@ -173,7 +173,7 @@ def test_totals_that_prove_useless_after_a_page_leave_that_page_to_be_counted() 
 def test_a_full_page_is_no_snapshot_if_an_order_goes_before_the_next_page_is_asked(past_end: str) -> None:
     habits = Habits(totals="short", past_end=past_end)  # type: ignore[arg-type]
     server = scripted(made_at(*[5] * 4), habits, seconds=8)
-    server.prepare(lambda question: question.page == 2, lambda: server.orders.remove(server.orders[0]))
+    server.prepare(lambda request: request.page == 2, lambda: server.orders.remove(server.orders[0]))
     drive(run_on(server, final_check=False))
 
 
@@ -197,7 +197,7 @@ def test_a_short_page_does_not_make_a_capped_total_right() -> None:
     def cut() -> None:
         server.habits = replace(server.habits, short_pages=1.0)
 
-    server.prepare(lambda question: question.page == 3, cut)
+    server.prepare(lambda request: request.page == 3, cut)
     drive(run_on(server, segment_pages=1, final_check=False))
 
 
@@ -210,7 +210,7 @@ def test_a_try_that_shows_too_few_does_not_make_up_for_one_that_shows_too_many()
         calm, server.habits = server.habits, replace(server.habits, short_pages=1.0)
         server.prepare(lambda _: True, lambda: setattr(server, "habits", calm))
 
-    server.prepare(lambda question: question.page == 2 and server.requests > 4, cut_once)
+    server.prepare(lambda request: request.page == 2 and server.requests > 4, cut_once)
     drive(run_on(server, segment_pages=1, final_check=False))
 
 
@@ -235,7 +235,7 @@ def test_orders_that_the_first_page_showed_are_missed_if_the_next_answer_is_for_
 
 def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_servers_total() -> None:
     server = scripted(made_at(0, 0), Habits(), seconds=1)
-    server.prepare(lambda question: question.page_size == 1, lambda: server.orders.remove(server.orders[0]))
+    server.prepare(lambda request: request.page_size == 1, lambda: server.orders.remove(server.orders[0]))
     run = run_on(server)
     assert drive(run)
     assert len(run.records()) == 1
@@ -248,7 +248,7 @@ def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_
         server.delete(server.orders[0])
         server.insert(Order(moment=5000, name="late"))
 
-    server.prepare(lambda question: question.page == 2, swap)
+    server.prepare(lambda request: request.page == 2, swap)
     run = run_on(server)
     assert drive(run)
     assert server.survivors() - identities(run.records()) == {("o3", 3): 1}
@@ -257,7 +257,7 @@ def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_
 def test_a_late_order_that_an_exclusive_bound_balances_is_mended_by_asking_its_whole_segment_again() -> None:
     server = scripted(made_at(0, 1, 2), Habits(open_end=True), seconds=20)
     late = Order(moment=0, name="late")
-    server.prepare(lambda question: question.page_size == 1, lambda: server.insert(late))
+    server.prepare(lambda request: request.page_size == 1, lambda: server.insert(late))
     run = run_on(server, segment_pages=1)
     assert drive(run)
     assert len(run.records()) == 4
@@ -286,7 +286,7 @@ def test_a_late_order_right_before_the_range_does_not_make_good_the_total_of_one
         server.delete(server.orders[5])
         server.insert(Order(moment=-1000, name="late"))
 
-    server.prepare(lambda question: question.page_size == 1, swap)
+    server.prepare(lambda request: request.page_size == 1, swap)
     run = run_on(server)
     assert drive(run)
     assert len(run.records()) == 19
@@ -297,9 +297,9 @@ def test_an_order_beside_the_range_that_goes_meanwhile_does_not_hide_one_that_we
 
     def delete() -> None:
         server.delete(server.orders[5])
-        server.prepare(lambda question: question.page_size > 1, lambda: server.delete(server.orders[0]))
+        server.prepare(lambda request: request.page_size > 1, lambda: server.delete(server.orders[0]))
 
-    server.prepare(lambda question: question.page_size == 1, delete)
+    server.prepare(lambda request: request.page_size == 1, delete)
     run = run_on(server)
     assert drive(run)
     assert len(run.records()) == 19
@@ -317,8 +317,8 @@ def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(sto
 
 def counted(habits: Habits, orders: Sequence[Order], last: int) -> int | None:
     server = HostileServer(orders=list(orders), habits=habits, random=Random(0), seconds=last + 1)
-    behaviour = Behaviour(page_size=PAGE, segment_pages=3)
-    asker = Asker(server.ask, filters=Filters(), page_size=PAGE, behaviour=behaviour)
+    profile = ServerProfile(page_size=PAGE, segment_pages=3)
+    asker = Asker(server.ask, filters=Filters(), page_size=PAGE, profile=profile)
     return run_virtual(asker.count(START, START + last))
 
 
@@ -351,7 +351,7 @@ async def test_a_stream_starts_the_parts_of_a_heavy_window_before_later_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streaming, "AHEAD", 100)
-    async with serving(Options(rows=3_000)) as simulator:
+    async with serving(SimulatorOptions(rows=3_000)) as simulator:
         records = simulator.world.oracle()
         first, last = simulator.options.span()
         quarter = (last - first) // 4

@@ -41,7 +41,7 @@ places = st.integers(0, PLACES - 1)
 shuffles = st.integers(0, 5)
 """An order of ties; 0 is that in which they were made."""
 
-answers = st.integers(0, 4)
+responses = st.integers(0, 4)
 """How many requests are answered in turn before anything else happens."""
 
 
@@ -117,17 +117,17 @@ class Exporting(RuleBasedStateMachine):
     def answer_any(self, place: int, shuffle: int) -> None:
         self.server.random = Random(shuffle)
         self.server.habits = replace(self.habits, ties=self.ties if shuffle else "stable")
-        self.export.answer(self.line.at(place))
+        self.export.response(self.line.at(place))
 
     @precondition(under_way)
-    @rule(then=answers, shuffle=shuffles)
+    @rule(then=responses, shuffle=shuffles)
     def answer_in_turn(self, then: int, shuffle: int) -> None:
         for number in range(then):
             if self.export.under_way:
                 self.answer_any(0, shuffle and shuffle + number)
 
     @precondition(under_way)
-    @rule(place=places, how=st.sampled_from([*FAULTS, *REFUSALS]), then=answers, shuffle=shuffles)
+    @rule(place=places, how=st.sampled_from([*FAULTS, *REFUSALS]), then=responses, shuffle=shuffles)
     def fail(self, place: int, how: str, then: int, shuffle: int) -> None:
         self.export.fail(self.line.at(place), how)
         self.answer_in_turn(then, shuffle)
@@ -138,20 +138,20 @@ class Exporting(RuleBasedStateMachine):
         self.export.let_time_pass()
 
     @precondition(may_drift)
-    @rule(second=st.integers(-1, SECONDS - 1), place=places, twin=st.booleans(), then=answers, shuffle=shuffles)
+    @rule(second=st.integers(-1, SECONDS - 1), place=places, twin=st.booleans(), then=responses, shuffle=shuffles)
     def insert(self, second: int, place: int, twin: bool, then: int, shuffle: int) -> None:
         order = Order(moment=1000 * second, name=f"late{len(self.server.came)}")
         self.server.insert(replace(self._order(place)) if twin and self.server.orders else order)
         self._drifted(then, shuffle)
 
     @precondition(may_lose)
-    @rule(place=places, then=answers, shuffle=shuffles)
+    @rule(place=places, then=responses, shuffle=shuffles)
     def delete(self, place: int, then: int, shuffle: int) -> None:
         self.server.delete(self._order(place))
         self._drifted(then, shuffle)
 
     @precondition(may_lose)
-    @rule(place=places, status=st.sampled_from(["Finished", "Refunded"]), then=answers, shuffle=shuffles)
+    @rule(place=places, status=st.sampled_from(["Finished", "Refunded"]), then=responses, shuffle=shuffles)
     def change_status(self, place: int, status: str, then: int, shuffle: int) -> None:
         self._order(place).status = status
         self._drifted(then, shuffle)

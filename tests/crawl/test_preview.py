@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.config.options import Settings
 from exporter.crawl import preview
 from exporter.errors import RejectedError
-from exporter.vendor.orders import Answer, Question, Record, wire_time
+from exporter.vendor.orders import PageRequest, PageResponse, Record, wire_time
 
 START = 1_704_067_200
 SETTINGS = Settings(
@@ -41,16 +41,16 @@ class Server:
 
     def __init__(self, *, orders: int, total: int | None = None, size: int = 500, depth: int = 1000) -> None:
         self.orders, self.total, self.size, self.depth = orders, total, size, depth
-        self.asked: list[Question] = []
+        self.asked: list[PageRequest] = []
 
-    async def ask(self, question: Question) -> Answer:
-        self.asked.append(question)
-        if question.page > self.depth:
+    async def ask(self, request: PageRequest) -> PageResponse:
+        self.asked.append(request)
+        if request.page > self.depth:
             raise RejectedError("too deep", code=400, text="too deep")
-        size = min(self.size, question.page_size)
-        first = (question.page - 1) * size
+        size = min(self.size, request.page_size)
+        first = (request.page - 1) * size
         seconds = range(START, START + self.orders)[first : first + size]
-        return Answer(question=question, records=[record(second) for second in seconds], total=self.total)
+        return PageResponse(request=request, records=[record(second) for second in seconds], total=self.total)
 
 
 async def test_one_request_is_enough_for_one_page() -> None:
@@ -65,7 +65,7 @@ async def test_pages_are_counted_by_their_real_size() -> None:
     server = Server(orders=1000, total=1000, size=100)
     seen = await preview.preview(server.ask, SETTINGS, now=0)
     assert (seen.pages, seen.last) == (10, START + 999)
-    assert [question.page for question in server.asked] == [1, 10]
+    assert [request.page for request in server.asked] == [1, 10]
 
 
 async def test_a_server_that_does_not_page_that_deep_hides_the_last_order_only() -> None:
@@ -106,8 +106,8 @@ def test_months_tile_the_range_and_begin_on_the_first(first: int, length: int, t
 async def test_the_clock_is_compared_with_the_servers(
     date: int | None, received: float, offset: float | None, right: bool | None
 ) -> None:
-    async def ask(question: Question) -> Answer:
-        return Answer(question=question, records=[], total=0, date=date, received=received, latency=0.1)
+    async def ask(request: PageRequest) -> PageResponse:
+        return PageResponse(request=request, records=[], total=0, date=date, received=received, latency=0.1)
 
     health = await preview.check(ask, SETTINGS, now=START)
     assert (health.clock_offset, health.clock_right) == (offset, right)

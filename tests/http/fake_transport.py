@@ -12,10 +12,10 @@ from typing import Any, Self
 import orjson
 
 from exporter.config.options import Settings
-from exporter.http.permits import Turn
-from exporter.vendor.envelope import Reply
+from exporter.http.permits import Permit
+from exporter.vendor.envelope import HttpResponse
 
-Answering = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
+Answering = Callable[[dict[str, Any]], HttpResponse | Awaitable[HttpResponse]]
 """From a request's JSON to a reply; it may raise what a transport raises."""
 
 
@@ -25,16 +25,16 @@ def settings(**changes: Any) -> Settings:
     return Settings(**(plain | changes))
 
 
-def page(*records: dict[str, Any], total: Any = None, **headers: str) -> Reply:
+def page(*records: dict[str, Any], total: Any = None, **headers: str) -> HttpResponse:
     """Return a reply with a page of records."""
     data = {"list": records, "page": 1, "pagesize": 500, "total": len(records) if total is None else total}
-    return Reply(200, headers, orjson.dumps({"code": 200, "data": data, "message": "Success"}))
+    return HttpResponse(200, headers, orjson.dumps({"code": 200, "data": data, "message": "Success"}))
 
 
-def envelope(code: Any, message: str = "", *, status: int = 200, **headers: str) -> Reply:
+def envelope(code: Any, message: str = "", *, status: int = 200, **headers: str) -> HttpResponse:
     """Return a reply with no data."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, named, orjson.dumps({"code": code, "message": message}))
+    return HttpResponse(status, named, orjson.dumps({"code": code, "message": message}))
 
 
 @dataclass
@@ -60,20 +60,20 @@ class FakeTransport:
     ) -> None:
         assert self.in_flight == 0
 
-    async def post(self, body: bytes, turn: Turn) -> Reply:
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
         if self.connecting:
             await asyncio.sleep(self.connecting)
-        await turn.come()
-        turn.left()
-        question = orjson.loads(body)
+        await permit.come()
+        permit.left()
+        request = orjson.loads(body)
         self.departures.append(asyncio.get_running_loop().time())
-        self.asked.append(question)
+        self.asked.append(request)
         number = len(self.asked)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
             await asyncio.sleep(self.latency)
-            reply = self.script[number - 1] if number <= len(self.script) else self.answering(question)
+            reply = self.script[number - 1] if number <= len(self.script) else self.answering(request)
             if isinstance(reply, Exception):
                 raise reply
             return await reply if inspect.isawaitable(reply) else reply

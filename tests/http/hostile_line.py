@@ -11,24 +11,24 @@ from typing import Any, Self
 import orjson
 
 from exporter.errors import RejectedError
-from exporter.http.permits import Turn
-from exporter.vendor.envelope import MayPass, Reply
-from exporter.vendor.orders import MAX_PAGE_SIZE, Filters, Question, second_of
+from exporter.http.permits import Permit
+from exporter.vendor.envelope import HttpResponse, MayPass
+from exporter.vendor.orders import MAX_PAGE_SIZE, Filters, PageRequest, second_of
 from tests.crawl.hostile_server import HostileServer
 from tests.http.fake_transport import envelope
 
-FAULTS: dict[str, tuple[Reply | None, float]] = {
-    "500": (Reply(500, {}, b""), 0.0),
-    "HTML": (Reply(200, {"Content-Type": "text/html"}, b"<html>Bad gateway</html>"), 0.0),
-    "cut": (Reply(200, {}, b'{"code": 200, "data": {"list": [{"ty'), 0.0),
-    "null": (Reply(200, {}, b'{"code": 200, "data": null}'), 0.0),
+FAULTS: dict[str, tuple[HttpResponse | None, float]] = {
+    "500": (HttpResponse(500, {}, b""), 0.0),
+    "HTML": (HttpResponse(200, {"Content-Type": "text/html"}, b"<html>Bad gateway</html>"), 0.0),
+    "cut": (HttpResponse(200, {}, b'{"code": 200, "data": {"list": [{"ty'), 0.0),
+    "null": (HttpResponse(200, {}, b'{"code": 200, "data": null}'), 0.0),
     "503 in an envelope": (envelope(503, "busy"), 0.0),
     "503 with Retry-After": (envelope(503, status=503, Retry_After="3"), 3.0),
     "timeout": (None, 0.0),
 }
 """What may pass: the reply, if there is one, and the seconds for which it forbids all requests."""
 
-REFUSALS: dict[str, tuple[Reply | None, float]] = {
+REFUSALS: dict[str, tuple[HttpResponse | None, float]] = {
     "160004": (envelope(160004, "Request too frequent, please try again later."), 0.0),
     "429": (envelope(0, status=429), 0.0),
     "429 with Retry-After": (envelope(0, status=429, Retry_After="2"), 2.0),
@@ -40,11 +40,11 @@ TIMERS = 1e-6
 
 
 @dataclass(eq=False)
-class Request:
+class ReceivedRequest:
     """A request on the line."""
 
-    question: Question
-    reply: asyncio.Future[Reply]
+    request: PageRequest
+    reply: asyncio.Future[HttpResponse]
 
 
 class HostileLine:
@@ -52,11 +52,11 @@ class HostileLine:
 
     def __init__(self, server: HostileServer) -> None:
         self.server = server
-        self.waiting: list[Request] = []
+        self.waiting: list[ReceivedRequest] = []
         self.forbidden_until = -inf
         self.spoiled = 0
 
-    def at(self, place: int) -> Request:
+    def at(self, place: int) -> ReceivedRequest:
         """Return one of the requests that wait."""
         return self.waiting[place % len(self.waiting)]
 
@@ -68,29 +68,29 @@ class HostileLine:
     ) -> None:
         assert not self.waiting
 
-    async def post(self, body: bytes, turn: Turn) -> Reply:
-        await turn.come()
-        turn.left()
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+        await permit.come()
+        permit.left()
         loop = asyncio.get_running_loop()
         assert loop.time() > self.forbidden_until - TIMERS, "a request left in spite of Retry-After"
-        request = Request(question_of(orjson.loads(body)), loop.create_future())
+        request = ReceivedRequest(question_of(orjson.loads(body)), loop.create_future())
         self.waiting.append(request)
         try:
             return await request.reply
         finally:
             self.waiting.remove(request)
 
-    def answer(self, request: Request) -> None:
+    def response(self, request: ReceivedRequest) -> None:
         """Show what the server holds at this moment."""
         try:
-            answer = self.server.answer(request.question)
+            response = self.server.response(request.request)
         except RejectedError as refused:
             request.reply.set_result(envelope(refused.code, refused.text))
             return
-        data = {"list": answer.records, "total": answer.total, "page": 1, "pagesize": len(answer.records)}
-        request.reply.set_result(Reply(200, {}, orjson.dumps({"code": 200, "data": data})))
+        data = {"list": response.records, "total": response.total, "page": 1, "pagesize": len(response.records)}
+        request.reply.set_result(HttpResponse(200, {}, orjson.dumps({"code": 200, "data": data})))
 
-    def fail(self, request: Request, how: str, now: float) -> None:
+    def fail(self, request: ReceivedRequest, how: str, now: float) -> None:
         """Spoil the answer, or refuse the request for pace."""
         self.spoiled += how in FAULTS
         reply, seconds = (FAULTS | REFUSALS)[how]
@@ -101,10 +101,10 @@ class HostileLine:
             request.reply.set_result(reply)
 
 
-def question_of(body: dict[str, Any]) -> Question:
+def question_of(body: dict[str, Any]) -> PageRequest:
     """Read a request's JSON."""
     codes = {name: tuple(map(int, body.get(name, ()))) for name in ("status", "type", "product_type")}
-    return Question(
+    return PageRequest(
         first=second_of({"created_at": body["created_at_start"]}),
         last=second_of({"created_at": body["created_at_end"]}),
         page=body["page"],

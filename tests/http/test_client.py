@@ -13,16 +13,16 @@ import pytest
 from exporter.errors import ApiError, RejectedError, UnauthorizedError
 from exporter.events import Answered, Event, Noticed, Refused, Retried
 from exporter.http.client import LONG_BODY, Client
-from exporter.vendor.envelope import MayPass, Reply
-from exporter.vendor.orders import Answer, Question
+from exporter.vendor.envelope import HttpResponse, MayPass
+from exporter.vendor.orders import PageRequest, PageResponse
 from tests.http.fake_transport import FakeTransport, envelope, page, settings
 from tests.virtual_time import VirtualTimeLoop, run
 
 TOO_FREQUENT = envelope(160004, "Request too frequent, please try again later.")
 
 
-def question(number: int = 1) -> Question:
-    return Question(first=0, last=1, page=number)
+def request(number: int = 1) -> PageRequest:
+    return PageRequest(first=0, last=1, page=number)
 
 
 def pages(transport: FakeTransport) -> list[int]:
@@ -57,29 +57,31 @@ def with_client(
     return run(told())
 
 
-def ask(transport: FakeTransport, *, seen: list[Event] | None = None, **changes: Any) -> Answer:
+def ask(transport: FakeTransport, *, seen: list[Event] | None = None, **changes: Any) -> PageResponse:
     """Ask one question."""
-    answer = with_client(transport, lambda client: client.ask(question()), seen=seen, **changes)
-    assert isinstance(answer, Answer)
-    return answer
+    response = with_client(transport, lambda client: client.ask(request()), seen=seen, **changes)
+    assert isinstance(response, PageResponse)
+    return response
 
 
-def ask_many(transport: FakeTransport, number: int, *, seen: list[Event] | None = None, **changes: Any) -> list[Answer]:
+def ask_many(
+    transport: FakeTransport, number: int, *, seen: list[Event] | None = None, **changes: Any
+) -> list[PageResponse]:
     """Ask for so many pages at once."""
 
-    async def story(client: Client) -> list[Answer]:
-        return await asyncio.gather(*(client.ask(question(number)) for number in range(1, number + 1)))
+    async def story(client: Client) -> list[PageResponse]:
+        return await asyncio.gather(*(client.ask(request(number)) for number in range(1, number + 1)))
 
-    answers: list[Answer] = with_client(transport, story, seen=seen, **changes)
-    return answers
+    responses: list[PageResponse] = with_client(transport, story, seen=seen, **changes)
+    return responses
 
 
 def test_an_answer_says_what_came_and_when() -> None:
     seen: list[Event] = []
     reply = page({"order_id": "7"}, total=9, Date="Wed, 21 Oct 2015 07:28:00 GMT")
-    answer = ask(FakeTransport(script=[reply]), seen=seen)
-    assert answer == Answer(
-        question=question(),
+    response = ask(FakeTransport(script=[reply]), seen=seen)
+    assert response == PageResponse(
+        request=request(),
         records=[{"order_id": "7"}],
         total=9,
         page=1,
@@ -96,14 +98,14 @@ def test_an_answer_says_what_came_and_when() -> None:
 @pytest.mark.parametrize("text", [b"a\\u001fb", b"a\\u001Fb", b"a\x1fb", b"a\\nb"])
 def test_an_answer_says_whether_a_text_may_hold_the_separator(text: bytes) -> None:
     body = b'{"code": 200, "data": {"list": [{"order_id": "' + text + b'"}]}}'
-    assert ask(FakeTransport(script=[Reply(200, {}, body)])).separators
+    assert ask(FakeTransport(script=[HttpResponse(200, {}, body)])).separators
 
 
 @pytest.mark.parametrize("total", ["9", 9.0, True, -1, None, [9]])
 def test_a_total_that_is_no_count_is_none(total: Any) -> None:
     body = json.dumps({"code": 200, "data": {"list": None, "total": total}}).encode()
-    answer = ask(FakeTransport(script=[Reply(200, {}, body)]))
-    assert (list(answer.records), answer.total, answer.page, answer.date) == ([], None, None, None)
+    response = ask(FakeTransport(script=[HttpResponse(200, {}, body)]))
+    assert (list(response.records), response.total, response.page, response.date) == ([], None, None, None)
 
 
 def test_requests_leave_a_gap_and_a_guard_apart_however_long_answers_take() -> None:
@@ -123,7 +125,7 @@ def test_connection_set_up_does_not_eat_into_the_gap_nor_hold_the_next_slot() ->
 def test_a_busy_loop_moves_the_slots_after_it() -> None:
     transport = FakeTransport()
 
-    def busy(asked: dict[str, Any]) -> Reply:
+    def busy(asked: dict[str, Any]) -> HttpResponse:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         if asked["page"] == 3:
@@ -139,9 +141,9 @@ def test_slots_go_in_the_order_of_asking_and_urgent_ones_first() -> None:
     transport = FakeTransport()
 
     async def story(client: Client) -> None:
-        plain = [asyncio.create_task(client.ask(question(number))) for number in range(1, 6)]
+        plain = [asyncio.create_task(client.ask(request(number))) for number in range(1, 6)]
         await asyncio.sleep(1.5)
-        await client.ask(question(99), urgent=True)
+        await client.ask(request(99), urgent=True)
         await asyncio.gather(*plain)
 
     with_client(transport, story)
@@ -153,10 +155,10 @@ def test_a_refused_request_goes_to_the_very_front_and_is_no_failure() -> None:
     seen: list[Event] = []
 
     async def story(client: Client) -> None:
-        urgent = [asyncio.create_task(client.ask(question(number), urgent=True)) for number in range(1, 7)]
+        urgent = [asyncio.create_task(client.ask(request(number), urgent=True)) for number in range(1, 7)]
         await asyncio.gather(*urgent)
         statistics = client.statistics
-        assert (statistics.requests, statistics.answers, statistics.rate_limited, statistics.retries) == (7, 6, 1, 0)
+        assert (statistics.requests, statistics.responses, statistics.rate_limited, statistics.retries) == (7, 6, 1, 0)
 
     with_client(transport, story, seen=seen, max_attempts=1)
     assert pages(transport) == [1, 2, 3, 2, 4, 5, 6]
@@ -167,21 +169,21 @@ def test_a_refused_request_goes_to_the_very_front_and_is_no_failure() -> None:
     ("refusal", "pause"),
     [
         (envelope(160004, Retry_After="9"), 9.0),
-        (Reply(429, {"Retry-After": "9"}, b"slow down"), 9.0),
+        (HttpResponse(429, {"Retry-After": "9"}, b"slow down"), 9.0),
         (
-            Reply(
+            HttpResponse(
                 429, {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:20 GMT"}, b"{}"
             ),
             10.0,
         ),
-        (Reply(429, {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, b""), 30.0),
-        (Reply(429, {"Retry-After": "Wed, 21 Oct 2015 07:20:00 GMT"}, b""), 1.0),
-        (Reply(429, {"Retry-After": "soon"}, b""), 1.0),
+        (HttpResponse(429, {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, b""), 30.0),
+        (HttpResponse(429, {"Retry-After": "Wed, 21 Oct 2015 07:20:00 GMT"}, b""), 1.0),
+        (HttpResponse(429, {"Retry-After": "soon"}, b""), 1.0),
         (envelope(429), 1.0),
         (envelope("160004", status=400), 1.0),
     ],
 )
-def test_a_refusal_pauses_everyone_for_as_long_as_it_says(refusal: Reply, pause: float) -> None:
+def test_a_refusal_pauses_everyone_for_as_long_as_it_says(refusal: HttpResponse, pause: float) -> None:
     transport = FakeTransport(script=[refusal])
     ask_many(transport, 3, max_attempts=1)
     assert pages(transport) == [1, 1, 2, 3]
@@ -201,21 +203,21 @@ def test_refusals_that_no_pace_can_cure_are_told_once() -> None:
 
 
 PASSING = [
-    Reply(500, {}, b"<html>Internal Server Error</html>"),
-    Reply(503, {"Content-Type": "text/html"}, b""),
-    Reply(408, {}, b""),
-    Reply(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Just a moment...</html>"),
-    Reply(200, {}, b""),
-    Reply(200, {}, b'{"code":200,"data":{"list":[{"order'),
-    Reply(200, {}, b'{"code":200,"data":null,"message":"Success"}'),
-    Reply(200, {}, b'{"code":200,"data":{"total":3}}'),
-    Reply(200, {}, b'{"code":200,"data":{"list":{}}}'),
-    Reply(200, {}, b'{"code":200,"data":{"list":[1]}}'),
-    Reply(200, {}, b'{"code":200,"data":[]}'),
-    Reply(200, {}, b"[" * 100_000),
-    Reply(200, {}, b"\xff\xfe\xfa"),
-    Reply(200, {}, b"null"),
-    Reply(204, {}, b""),
+    HttpResponse(500, {}, b"<html>Internal Server Error</html>"),
+    HttpResponse(503, {"Content-Type": "text/html"}, b""),
+    HttpResponse(408, {}, b""),
+    HttpResponse(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Just a moment...</html>"),
+    HttpResponse(200, {}, b""),
+    HttpResponse(200, {}, b'{"code":200,"data":{"list":[{"order'),
+    HttpResponse(200, {}, b'{"code":200,"data":null,"message":"Success"}'),
+    HttpResponse(200, {}, b'{"code":200,"data":{"total":3}}'),
+    HttpResponse(200, {}, b'{"code":200,"data":{"list":{}}}'),
+    HttpResponse(200, {}, b'{"code":200,"data":{"list":[1]}}'),
+    HttpResponse(200, {}, b'{"code":200,"data":[]}'),
+    HttpResponse(200, {}, b"[" * 100_000),
+    HttpResponse(200, {}, b"\xff\xfe\xfa"),
+    HttpResponse(200, {}, b"null"),
+    HttpResponse(204, {}, b""),
     envelope(500, "Internal error"),
     envelope(503, "Busy", status=400),
     MayPass("connection reset"),
@@ -233,22 +235,22 @@ def test_what_may_pass_is_asked_again_after_a_backoff_and_takes_a_slot(failure: 
 
 
 def test_a_server_that_names_its_absence_is_left_alone_for_so_long() -> None:
-    transport = FakeTransport(script=[Reply(503, {"Retry-After": "20"}, b"")])
+    transport = FakeTransport(script=[HttpResponse(503, {"Retry-After": "20"}, b"")])
     ask_many(transport, 2)
     assert gaps(transport)[0] >= 20
 
 
 def test_a_page_that_only_the_standard_library_reads_is_not_lost() -> None:
     body = b'{"code":200,"data":{"list":[{"order_id":"\\ud800","description":"a\tb\x01","n":18446744073709551616}]}}'
-    answer = ask(FakeTransport(script=[Reply(200, {}, body)]))
-    assert answer.records == [{"order_id": "\ud800", "description": "a\tb\x01", "n": 2.0**64}]
-    assert type(answer.records[0]["n"]) is float
+    response = ask(FakeTransport(script=[HttpResponse(200, {}, body)]))
+    assert response.records == [{"order_id": "\ud800", "description": "a\tb\x01", "n": 2.0**64}]
+    assert type(response.records[0]["n"]) is float
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" * 400])
 def test_a_number_beyond_a_double_is_an_error_that_names_it(number: str) -> None:
     body = b'{"code":200,"data":{"list":[{"expired_seconds":%b}]}}' % number.encode()
-    transport = FakeTransport(answering=lambda _: Reply(200, {}, body))
+    transport = FakeTransport(answering=lambda _: HttpResponse(200, {}, body))
     with pytest.raises(ApiError, match=rf"page 1 of \[1970.*holds {number[:100]}"):
         ask(transport)
     assert len(transport.asked) == 1
@@ -258,20 +260,24 @@ def test_a_number_beyond_a_double_is_an_error_that_names_it(number: str) -> None
     ("reply", "kind", "words"),
     [
         (envelope(401, "Unauthorized"), UnauthorizedError, "code 401, Unauthorized"),
-        (Reply(401, {}, b""), UnauthorizedError, "code 401"),
+        (HttpResponse(401, {}, b""), UnauthorizedError, "code 401"),
         (envelope(160001, "bad created_at_start"), RejectedError, "code 160001, bad created_at_start"),
         (envelope(0, "no"), RejectedError, "code 0, no"),
-        (Reply(404, {"Content-Type": "text/plain"}, b"not here"), RejectedError, "code 404, .*text/plain.*not here"),
+        (
+            HttpResponse(404, {"Content-Type": "text/plain"}, b"not here"),
+            RejectedError,
+            "code 404, .*text/plain.*not here",
+        ),
         (envelope(200, "?", status=422), RejectedError, "code 422"),
         (
-            Reply(307, {"Location": "https://elsewhere.example/the-secret-key"}, b""),
+            HttpResponse(307, {"Location": "https://elsewhere.example/the-secret-key"}, b""),
             ApiError,
             "elsewhere.example/[*]{3}",
         ),
-        (Reply(407, {}, b""), ApiError, "proxy"),
+        (HttpResponse(407, {}, b""), ApiError, "proxy"),
     ],
 )
-def test_what_cannot_pass_is_an_error_at_once(reply: Reply, kind: type[ApiError], words: str) -> None:
+def test_what_cannot_pass_is_an_error_at_once(reply: HttpResponse, kind: type[ApiError], words: str) -> None:
     transport = FakeTransport(answering=lambda _: reply)
     with pytest.raises(kind, match=words) as caught:
         ask(transport)
@@ -282,7 +288,7 @@ def test_what_cannot_pass_is_an_error_at_once(reply: Reply, kind: type[ApiError]
 
 
 def test_the_key_is_in_no_error_event_or_repr() -> None:
-    mean = Reply(500, {"Content-Type": "text/html"}, b"who sent the-secret-key?")
+    mean = HttpResponse(500, {"Content-Type": "text/html"}, b"who sent the-secret-key?")
     seen: list[Event] = []
     with pytest.raises(ApiError) as caught:
         ask(FakeTransport(answering=lambda _: mean), seen=seen, patience=0.0)
@@ -307,7 +313,7 @@ def test_a_server_that_answers_nobody_is_tried_for_as_long_as_patience_lasts() -
 
 
 def test_a_server_that_comes_back_within_the_patience_is_asked_for_everything() -> None:
-    def answering(_: dict[str, Any]) -> Reply:
+    def answering(_: dict[str, Any]) -> HttpResponse:
         if asyncio.get_running_loop().time() < 1_600:
             raise MayPass("connection refused")
         return page()
@@ -317,21 +323,21 @@ def test_a_server_that_comes_back_within_the_patience_is_asked_for_everything() 
 
 
 def test_answers_are_numbered_as_they_arrive() -> None:
-    async def slow_first(asked: dict[str, Any]) -> Reply:
+    async def slow_first(asked: dict[str, Any]) -> HttpResponse:
         await asyncio.sleep(10 if asked["page"] == 1 else 0)
         return page()
 
-    numbers = [answer.number for answer in ask_many(FakeTransport(answering=slow_first), 4)]
+    numbers = [response.number for response in ask_many(FakeTransport(answering=slow_first), 4)]
     assert numbers == [4, 1, 2, 3]
 
 
 def test_of_long_pages_that_came_together_one_is_decoded_in_a_turn_of_the_loop() -> None:
     decoded: list[int] = []
-    turn = 0
+    permit = 0
 
     def next_turn() -> None:
-        nonlocal turn
-        turn += 1
+        nonlocal permit
+        permit += 1
         if len(decoded) < 6:
             asyncio.get_running_loop().call_soon(next_turn)
 
@@ -339,12 +345,12 @@ def test_of_long_pages_that_came_together_one_is_decoded_in_a_turn_of_the_loop()
         if isinstance(event, Answered):
             if not decoded:
                 next_turn()
-            decoded.append(turn)
+            decoded.append(permit)
 
     async def told() -> None:
         transport = FakeTransport(lambda _: page({"description": "x" * LONG_BODY}))
         async with Client(settings(rate=1e6), transport=transport, on_event=on_event) as client:
-            await asyncio.gather(*(client.ask(question(number)) for number in range(1, 7)))
+            await asyncio.gather(*(client.ask(request(number)) for number in range(1, 7)))
         assert transport.peak == 6
 
     run(told())
@@ -370,11 +376,11 @@ def test_a_cancelled_request_leaves_its_place_to_the_next(after: float) -> None:
     transport = FakeTransport(latency=0.02, connecting=0.01)
 
     async def story(client: Client) -> None:
-        tasks = [asyncio.create_task(client.ask(question(number))) for number in range(1, 6)]
+        tasks = [asyncio.create_task(client.ask(request(number))) for number in range(1, 6)]
         await asyncio.sleep(after)
         tasks[1].cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [isinstance(answer, Answer) for answer in done] in ([True, False, *[True] * 3], [True] * 5)
+        assert [isinstance(response, PageResponse) for response in done] in ([True, False, *[True] * 3], [True] * 5)
         assert client.statistics.in_flight == 0
 
     with_client(transport, story)
@@ -386,9 +392,9 @@ def test_all_cancelled_nothing_is_left_behind() -> None:
     async def story(client: Client) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(10):
-                await asyncio.gather(*(client.ask(question()) for _ in range(100)))
+                await asyncio.gather(*(client.ask(request()) for _ in range(100)))
         assert client.statistics.in_flight == 0
-        await client.ask(question())
+        await client.ask(request())
 
     transport = FakeTransport(latency=5.0)
     with_client(transport, story)

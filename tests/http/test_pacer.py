@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.http.pacer import FIRST_GUARD, LONGEST_PAUSE, Pacer
+from exporter.http.pacer import FIRST_MARGIN, LONGEST_PAUSE, Pacer
 from exporter.http.retries import FIRST_BACKOFF, LONGEST_BACKOFF, Circuit, backoff
 from exporter.simulator.rate_rules import Rule, RuleName, rule
 
@@ -33,14 +33,14 @@ def drive(
     return now - start, refused
 
 
-@pytest.mark.parametrize(("rate", "guard"), [(1.0, 0.015), (0.1, FIRST_GUARD), (20.0, 0.00075), (1000.0, 0.000015)])
-def test_a_slot_is_a_gap_and_a_guard_after_the_last_departure(rate: float, guard: float) -> None:
+@pytest.mark.parametrize(("rate", "margin"), [(1.0, 0.015), (0.1, FIRST_MARGIN), (20.0, 0.00075), (1000.0, 0.000015)])
+def test_a_slot_is_a_gap_and_a_margin_after_the_last_departure(rate: float, margin: float) -> None:
     pacer = Pacer(rate)
     assert pacer.slot() < 0
     pacer.left(100.0)
-    assert pacer.slot() == pytest.approx(100 + 1 / rate + guard)
+    assert pacer.slot() == pytest.approx(100 + 1 / rate + margin)
     pacer.left(100.4)
-    assert pacer.slot() == pytest.approx(100.4 + 1 / rate + guard)
+    assert pacer.slot() == pytest.approx(100.4 + 1 / rate + margin)
 
 
 def test_above_a_thousand_a_second_no_slot_sleeps_unless_the_server_asks_for_a_pause() -> None:
@@ -62,12 +62,12 @@ def test_retry_after_moves_every_slot_after_it() -> None:
 
 def test_requests_refused_together_teach_one_lesson() -> None:
     pacer = Pacer(1.0)
-    guard = pacer.guard
+    margin = pacer.margin
     for left in (100.0, 101.0, 102.0):
         pacer.left(left)
     for left, now in ((100.0, 102.1), (101.0, 102.2), (102.0, 102.3)):
         pacer.refused(now, left_at=left)
-    assert pacer.guard == pytest.approx(1.5 * guard)
+    assert pacer.margin == pytest.approx(1.5 * margin)
     assert pacer.statistics().refusals == 3
     assert not pacer.persistent
 
@@ -83,14 +83,14 @@ def test_refusals_in_a_row_double_the_pause_up_to_a_bound_and_are_told() -> None
     assert max(pauses) == pytest.approx(LONGEST_PAUSE)
     assert pacer.persistent
     pacer.accepted()
-    assert pacer.guard <= pacer.gap
+    assert pacer.margin <= pacer.gap
 
 
 @given(
     st.floats(0.05, 5000),
     st.lists(st.one_of(st.just(None), st.just(-1.0), st.floats(0, 100)), max_size=200),
 )
-def test_the_guard_stays_in_its_bounds_and_no_slot_lies_before_the_gap(rate: float, story: list[float | None]) -> None:
+def test_the_margin_stays_in_its_bounds_and_no_slot_lies_before_the_gap(rate: float, story: list[float | None]) -> None:
     pacer = Pacer(rate)
     now = 1_000.0
     for event in story:
@@ -101,7 +101,7 @@ def test_the_guard_stays_in_its_bounds_and_no_slot_lies_before_the_gap(rate: flo
         else:
             pause = pacer.refused(now, left_at=now, retry_after=None if event < 0 else event)
             assert pause >= event - 1e-9
-        assert 0 < pacer.guard <= pacer.gap
+        assert 0 < pacer.margin <= pacer.gap
         assert pacer.unpaced or pacer.slot() >= now + pacer.gap
 
 
@@ -129,12 +129,12 @@ def test_a_server_that_allows_less_than_told_is_learned_in_a_tenth_of_the_run(na
     assert not pacer.persistent
 
 
-def test_a_guard_learned_in_bad_times_shrinks_in_good_ones() -> None:
+def test_a_margin_learned_in_bad_times_shrinks_in_good_ones() -> None:
     pacer = Pacer(1.0)
     drive(pacer, rule("gap", 0.7), requests=100)
-    assert pacer.guard > 0.4
+    assert pacer.margin > 0.4
     drive(pacer, rule("gap", 1.0), requests=2000)
-    assert pacer.guard < 0.02
+    assert pacer.margin < 0.02
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

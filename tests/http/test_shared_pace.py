@@ -18,7 +18,7 @@ from exporter.events import Event, Noticed
 from exporter.http import shared_pace
 from exporter.http.client import Client
 from exporter.http.shared_pace import HUNG, POLITE, RETRY, FilePace
-from exporter.vendor.orders import Question
+from exporter.vendor.orders import PageRequest
 from tests.http.fake_transport import FakeTransport, settings
 from tests.virtual_time import run
 
@@ -219,7 +219,7 @@ def test_two_clients_alternate_and_together_keep_the_pace(tmp_path: Path, stack:
         async def work(transport: FakeTransport) -> None:
             pace = joined(tmp_path, stack, rate=rate)
             async with Client(settings(rate=rate), transport=transport, shared=pace) as client:
-                await asyncio.gather(*(client.ask(Question(first=0, last=1)) for _ in range(200)))
+                await asyncio.gather(*(client.ask(PageRequest(first=0, last=1)) for _ in range(200)))
 
         await asyncio.gather(*(work(transport) for transport in transports))
 

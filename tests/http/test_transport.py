@@ -25,12 +25,12 @@ from exporter.http.client import Client
 from exporter.http.transport import LARGEST_BODY, is_loopback, proxy_from_environment, tls_from_environment
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import KINDS, Faults
-from exporter.simulator.options import Options
-from exporter.vendor.orders import ENDPOINT, Question
+from exporter.simulator.options import SimulatorOptions
+from exporter.vendor.orders import ENDPOINT, PageRequest
 from tests.http.fake_transport import settings
 
 PAGE = orjson.dumps({"code": 200, "data": {"list": [{"order_id": "7"}], "total": 1}, "message": "Success"})
-QUESTION = Question(first=0, last=1)
+QUESTION = PageRequest(first=0, last=1)
 UNPACED = 1e6
 
 CERTIFICATE = Path(__file__).parent / "loopback.pem"
@@ -318,11 +318,11 @@ async def test_every_fault_of_the_simulator_is_overcome() -> None:
         script=tuple(kind for kind in KINDS for _ in range(2)), stall_seconds=5.0, slow_seconds=0.1, burst=2
     )
     seen: list[Event] = []
-    with serving_apart(Options(rows=100, faults=faults)) as url:
+    with serving_apart(SimulatorOptions(rows=100, faults=faults)) as url:
         second = 1_767_196_800  # the last second of the simulator's orders
-        question = Question(first=second - 800 * 86_400, last=second, page_size=10)
+        request = PageRequest(first=second - 800 * 86_400, last=second, page_size=10)
         async with client(url, seen=seen, api_key="simulator", timeout=0.5, concurrency=4) as asking:
-            answers = await asyncio.gather(*(asking.ask(question) for _ in range(30)))
+            answers = await asyncio.gather(*(asking.ask(request) for _ in range(30)))
     assert [len(answer.records) for answer in answers] == [10] * 30
     assert asking.statistics.rate_limited >= 2
     assert asking.statistics.retries >= 2 * len(

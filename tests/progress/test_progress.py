@@ -10,7 +10,7 @@ import pytest
 from exporter.errors import ConfigError
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
 from exporter.progress.displays import LINE_EVERY, Bar, Lines, screen_for
-from exporter.progress.tally import Progress, Tally, message, watching
+from exporter.progress.tally import ProgressReporter, Tally, message, watching
 from exporter.progress.text import duration, size, table
 
 STARTED = Started(total=10_000, committed=0, requests_ideal=20, windows=1, rate=2.0)
@@ -83,7 +83,7 @@ def test_without_a_total_there_are_counts_but_no_forecast() -> None:
 
 def test_lines_come_every_few_seconds_and_at_the_end() -> None:
     stream, clock = io.StringIO(), Clock()
-    progress = Progress(Lines(stream), clock=clock)
+    progress = ProgressReporter(Lines(stream), clock=clock)
     progress(STARTED)
     for request in range(1, 20):
         clock.now += 0.5
@@ -97,7 +97,7 @@ def test_lines_come_every_few_seconds_and_at_the_end() -> None:
 
 def test_the_bar_shows_the_same_and_messages_stay_above_it() -> None:
     stream, clock = Terminal(), Clock()
-    progress = Progress(Bar(stream), clock=clock)
+    progress = ProgressReporter(Bar(stream), clock=clock)
     progress(Noticed(message="up to 2024-12-31"))
     progress(STARTED)
     clock.now += 5

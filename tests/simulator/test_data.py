@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.options import Shape
 from exporter.simulator.world import World
 from exporter.vendor.orders import API_ZONE, FIELDS, PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Record, second_of
@@ -15,7 +15,7 @@ SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 def records(**options: object) -> list[Record]:
-    return World.of(Options(**options)).oracle()  # type: ignore[arg-type]
+    return World.of(SimulatorOptions(**options)).oracle()  # type: ignore[arg-type]
 
 
 def test_the_same_seed_gives_the_same_orders_and_another_one_others() -> None:
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_orders_and_another_one_others() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ties", [0, 1, 40])
 def test_every_shape_holds_all_orders_inside_its_range_in_order(shape: Shape, ties: int) -> None:
-    options = Options(rows=3000, shape=shape, ties=ties, start="2025-11-01", end="2025-12-01")
+    options = SimulatorOptions(rows=3000, shape=shape, ties=ties, start="2025-11-01", end="2025-12-01")
     first, last = options.span()
     seconds = [second_of(record) for record in World.of(options).oracle()]
     assert len(seconds) == 3000
@@ -43,7 +43,7 @@ def test_ties_really_are_ties() -> None:
 
 
 def test_late_orders_leave_the_start_empty() -> None:
-    options = Options(rows=500, shape="late")
+    options = SimulatorOptions(rows=500, shape="late")
     first, last = options.span()
     assert second_of(World.of(options).oracle()[0]) >= last - (last - first) / 10
 
@@ -68,13 +68,13 @@ def test_more_orders_than_seconds_can_hold_are_refused() -> None:
 
 def test_a_start_after_the_end_is_refused() -> None:
     with pytest.raises(ValueError, match="after their end"):
-        Options(start="2026-01-02", end="2026-01-01")
+        SimulatorOptions(start="2026-01-02", end="2026-01-01")
 
 
 @pytest.mark.parametrize("name", ["rows", "ties", "rate", "retry_after", "jitter", "latency"])
 def test_a_number_below_zero_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        Options(**{name: -1})  # type: ignore[arg-type]
+        SimulatorOptions(**{name: -1})  # type: ignore[arg-type]
 
 
 def test_a_crowded_second_after_another_is_spread_to_the_last_one() -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from exporter.simulator import Faults, Options
+from exporter.simulator import Faults, SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import KINDS
 from exporter.simulator.server import Simulator, serving
@@ -25,7 +25,7 @@ Ask = Callable[..., Any]
 
 
 @asynccontextmanager
-async def asking(options: Options) -> AsyncIterator[tuple[Simulator, Ask]]:
+async def asking(options: SimulatorOptions) -> AsyncIterator[tuple[Simulator, Ask]]:
     async with serving(options) as simulator, aiohttp.ClientSession(simulator.url) as session:
 
         async def ask(*, key: str = "simulator", **body: Any) -> tuple[aiohttp.ClientResponse, bytes]:
@@ -37,7 +37,7 @@ async def asking(options: Options) -> AsyncIterator[tuple[Simulator, Ask]]:
 
 
 async def test_a_page_comes_over_http_as_the_world_tells_it() -> None:
-    options = Options(rows=700)
+    options = SimulatorOptions(rows=700)
     async with asking(options) as (_, ask):
         response, body = await ask(page=2)
     assert response.status == 200
@@ -46,27 +46,27 @@ async def test_a_page_comes_over_http_as_the_world_tells_it() -> None:
 
 
 async def test_the_date_header_is_that_of_the_frozen_clock() -> None:
-    async with asking(Options(rows=1)) as (_, ask):
+    async with asking(SimulatorOptions(rows=1)) as (_, ask):
         response, _body = await ask()
     assert response.headers["Date"] == "Wed, 31 Dec 2025 16:01:00 GMT"
 
 
 async def test_lang_chooses_the_language_and_an_unknown_one_is_english() -> None:
-    async with asking(Options(rows=50)) as (simulator, ask):
+    async with asking(SimulatorOptions(rows=50)) as (simulator, ask):
         for asked, spoken in (("zh", "zh"), ("ru", "ru"), ("tlh", "en")):
             _, body = await ask(headers={"Lang": asked})
             assert orjson.loads(body)["data"]["list"] == simulator.world.oracle(language=spoken)
 
 
 async def test_a_wrong_key_gets_an_envelope_with_code_401() -> None:
-    async with asking(Options(rows=1)) as (simulator, ask):
+    async with asking(SimulatorOptions(rows=1)) as (simulator, ask):
         response, body = await ask(key="guessed")
         assert (response.status, orjson.loads(body)["code"]) == (200, 401)
         assert simulator.statistics.unauthorized == 1
 
 
 async def test_only_post_is_served() -> None:
-    async with serving(Options(rows=1)) as simulator, aiohttp.ClientSession(simulator.url) as session:
+    async with serving(SimulatorOptions(rows=1)) as simulator, aiohttp.ClientSession(simulator.url) as session:
         async with session.get(ENDPOINT) as response:
             assert response.status == 405
         async with session.post("/api/v1/team/orders") as response:
@@ -75,7 +75,7 @@ async def test_only_post_is_served() -> None:
 
 async def test_a_body_that_is_no_json_is_refused() -> None:
     async with (
-        serving(Options(rows=1)) as simulator,
+        serving(SimulatorOptions(rows=1)) as simulator,
         aiohttp.ClientSession(simulator.url) as session,
         session.post(ENDPOINT, data=b"page=1", headers={KEY_HEADER: "simulator"}) as response,
     ):
@@ -83,26 +83,26 @@ async def test_a_body_that_is_no_json_is_refused() -> None:
 
 
 async def test_a_request_above_the_rate_is_refused_by_code_or_by_status() -> None:
-    async with asking(Options(rows=1, rate=0.01)) as (simulator, ask):
+    async with asking(SimulatorOptions(rows=1, rate=0.01)) as (simulator, ask):
         answers = [await ask() for _ in range(3)]
         assert [orjson.loads(body)["code"] for _, body in answers] == [200, 160004, 160004]
         assert {response.status for response, _ in answers} == {200}
         assert simulator.statistics.refused == 2
-    async with asking(Options(rows=1, rate=0.01, refusal="429", retry_after=7)) as (_, ask):
+    async with asking(SimulatorOptions(rows=1, rate=0.01, refusal="429", retry_after=7)) as (_, ask):
         await ask()
         response, _body = await ask()
         assert (response.status, response.headers["Retry-After"]) == (429, "7")
 
 
 def test_the_rate_is_counted_by_the_time_of_arrival() -> None:
-    simulator = Simulator(Options(rows=1, rate=1, rule="sliding"))
+    simulator = Simulator(SimulatorOptions(rows=1, rate=1, rule="sliding"))
     body, headers = orjson.dumps(ASCENDING), {KEY_HEADER: "simulator"}
     codes = [orjson.loads(simulator.decide(headers, body, now).body)["code"] for now in (0.0, 0.99, 1.0, 1.5, 2.0)]
     assert codes == [200, 160004, 200, 160004, 200]
 
 
 async def test_statistics_tell_what_came_in_and_can_be_reset() -> None:
-    async with asking(Options(rows=600)) as (simulator, ask):
+    async with asking(SimulatorOptions(rows=600)) as (simulator, ask):
         await ask(page=1)
         await ask(page=2)
         await ask(page=1)
@@ -129,7 +129,7 @@ async def test_statistics_tell_what_came_in_and_can_be_reset() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_fault_reaches_the_client(kind: str) -> None:
     faults = Faults(script=(kind,), burst=1, stall_seconds=0.01, slow_seconds=0.01)
-    async with asking(Options(rows=600, faults=faults)) as (simulator, ask):
+    async with asking(SimulatorOptions(rows=600, faults=faults)) as (simulator, ask):
         if kind in {"reset", "cut"}:
             with pytest.raises(aiohttp.ClientError):
                 await ask()
@@ -145,7 +145,7 @@ async def test_every_fault_reaches_the_client(kind: str) -> None:
 
 
 async def test_an_answer_is_compressed_only_for_those_who_accept_it() -> None:
-    async with asking(Options(rows=600, faults=Faults(gzip=1))) as (_, ask):
+    async with asking(SimulatorOptions(rows=600, faults=Faults(gzip=1))) as (_, ask):
         response, body = await ask(headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in response.headers
     assert len(orjson.loads(body)["data"]["list"]) == 500
@@ -154,20 +154,20 @@ async def test_an_answer_is_compressed_only_for_those_who_accept_it() -> None:
 async def test_a_stalled_answer_does_not_hold_up_the_end() -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
-    async with asking(Options(rows=1, faults=Faults(stall=1, stall_seconds=60))) as (_, ask):
+    async with asking(SimulatorOptions(rows=1, faults=Faults(stall=1, stall_seconds=60))) as (_, ask):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ask(), 0.05)
     assert loop.time() - start < 5
 
 
 async def test_latency_and_jitter_delay_the_answer() -> None:
-    async with asking(Options(rows=1, latency=0.001, jitter=0.001)) as (_, ask):
+    async with asking(SimulatorOptions(rows=1, latency=0.001, jitter=0.001)) as (_, ask):
         response, _body = await ask()
         assert response.status == 200
 
 
 def test_a_process_of_its_own_serves_until_it_is_stopped() -> None:
-    with serving_apart(Options(rows=10)) as url, urllib.request.urlopen(f"{url}/statistics") as response:
+    with serving_apart(SimulatorOptions(rows=10)) as url, urllib.request.urlopen(f"{url}/statistics") as response:
         assert orjson.loads(response.read())["requests"] == 0
 
 
@@ -187,7 +187,10 @@ def test_a_server_in_the_foreground_stops_when_told_to_and_when_its_parent_has_g
 
 
 def test_a_process_that_cannot_serve_says_so() -> None:
-    with pytest.raises(RuntimeError, match="before it was ready"), serving_apart(Options(host="not an address")):
+    with (
+        pytest.raises(RuntimeError, match="before it was ready"),
+        serving_apart(SimulatorOptions(host="not an address")),
+    ):
         pass
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator import Options
+from exporter.simulator import SimulatorOptions
 from exporter.simulator.world import World
-from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, Question, second_of, wire_time
+from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS, PageRequest, second_of, wire_time
 from tests.simulator.asking import NOON, ask, every_page, refusal
 
 DAY = 86_400
@@ -18,7 +18,7 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World.of(Options(rows=2345, ties=5, start="2025-12-01"))
+    return World.of(SimulatorOptions(rows=2345, ties=5, start="2025-12-01"))
 
 
 def test_the_pages_of_a_question_hold_every_order_once_in_order(world: World) -> None:
@@ -63,7 +63,7 @@ def test_an_answer_tells_its_page_its_size_and_how_much_there_is(world: World) -
 
 
 def test_the_engines_question_is_understood(world: World) -> None:
-    answer = world.answer(Question(first=0, last=4_000_000_000, page=2).body())
+    answer = world.answer(PageRequest(first=0, last=4_000_000_000, page=2).body())
     assert answer["data"]["list"] == world.oracle()[500:1000]
 
 
@@ -194,7 +194,7 @@ def test_a_body_that_is_no_object_is_refused(world: World) -> None:
 
 
 def test_an_unpaid_order_counts_down_and_expires_as_the_clock_runs() -> None:
-    made = World.of(Options(rows=300, start="2025-12-31T23:50:00", end="2026-01-01T00:00:00"))
+    made = World.of(SimulatorOptions(rows=300, start="2025-12-31T23:50:00", end="2026-01-01T00:00:00"))
     clock = [made.now()]
     world = World(made.columns, clock=lambda: clock[0])
 
@@ -221,7 +221,7 @@ def test_a_frozen_clock_answers_the_same_for_ever(world: World) -> None:
 
 
 def test_late_deleted_and_changed_orders_are_told_apart_from_those_that_stood_still() -> None:
-    world = World.of(Options(rows=20))
+    world = World.of(SimulatorOptions(rows=20))
     before = world.oracle()
     late = world.insert(world.columns.moments[10])
     gone = world.delete(3)
@@ -239,4 +239,10 @@ def test_late_deleted_and_changed_orders_are_told_apart_from_those_that_stood_st
 
 
 def test_an_empty_world_answers_with_an_empty_list() -> None:
-    assert ask(World.of(Options(rows=0))) == {"list": [], "page": 1, "pagesize": 500, "total": 0, "total_page": 0}
+    assert ask(World.of(SimulatorOptions(rows=0))) == {
+        "list": [],
+        "page": 1,
+        "pagesize": 500,
+        "total": 0,
+        "total_page": 0,
+    }

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.events import Event, Noticed
 from exporter.export import export
-from exporter.simulator.options import Options
+from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import serving
 from tests.exporting import settings_for
 
@@ -27,7 +27,7 @@ async def test_the_start_of_an_export_warns_when_the_space_will_not_do(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
     events: list[Event] = []
-    async with serving(Options(rows=200)) as simulator:
+    async with serving(SimulatorOptions(rows=200)) as simulator:
         await export(tmp_path / "orders", settings_for(simulator), on_event=events.append)
     notices = [event.message for event in events if isinstance(event, Noticed)]
     assert any("will not do" in notice for notice in notices) == warned

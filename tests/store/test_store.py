@@ -16,7 +16,7 @@ from exporter import columns
 from exporter.certify.spans import Span, gaps
 from exporter.errors import ConfigError, OutputError
 from exporter.store import status
-from exporter.store.layout import Place
+from exporter.store.layout import Layout
 from exporter.store.manifest import FORMAT, loads
 from exporter.store.status import State
 from tests.store.orders import (
@@ -66,7 +66,7 @@ def test_a_finished_export_leaves_the_result_and_nothing_else(out):
 
 def test_the_manifest_tells_what_was_asked_and_done(out):
     made = export(out, PIECES)
-    text = Place.of(out).manifest.read_bytes()
+    text = Layout.of(out).manifest.read_bytes()
     value = orjson.loads(text)
     assert value["format"] == FORMAT
     assert value["query"] == {**QUERY, "status": [1, 2]}
@@ -158,7 +158,7 @@ def test_a_finished_result_of_the_same_query_sends_nothing(out):
     assert store.finished == manifest
     store.close()
     assert data_in(out) == before
-    assert not Place.of(out).work.exists()
+    assert not Layout.of(out).work.exists()
 
 
 def test_a_finished_result_with_an_open_end_may_lack_newer_orders(out):
@@ -207,7 +207,7 @@ def test_overwrite_replaces_a_result_only_once_the_new_one_is_whole(out):
 
 def test_a_newer_version_is_refused_untouched(out):
     export(out, PIECES)
-    manifest = Place.of(out).manifest
+    manifest = Layout.of(out).manifest
     manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "format": FORMAT + 1}))
     before = manifest.read_bytes()
     with pytest.raises(OutputError, match="version 2"):
@@ -219,7 +219,7 @@ def test_a_newer_version_is_refused_untouched(out):
 
 def test_a_manifest_that_was_changed_is_refused(out):
     export(out, PIECES)
-    manifest = Place.of(out).manifest
+    manifest = Layout.of(out).manifest
     manifest.write_bytes(manifest.read_bytes().replace(b'"rows": 200', b'"rows": 201', 1))
     with pytest.raises(OutputError, match="changed by hand"):
         open_store(out, WHOLE)
@@ -227,7 +227,7 @@ def test_a_manifest_that_was_changed_is_refused(out):
 
 def test_a_lost_part_is_seen(out):
     manifest = export(out, PIECES)
-    Place.of(out).part(manifest.parts[0].name).unlink()
+    Layout.of(out).part(manifest.parts[0].name).unlink()
     if out.name == "orders":
         assert status(out).state is State.DAMAGED
         with pytest.raises(OutputError, match="missing or of another size"):
@@ -249,7 +249,7 @@ def test_foreign_parquet_is_refused(out):
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match="no export wrote"):
             open_store(out, WHOLE, overwrite=overwrite)
-    assert not Place.of(out).work.exists()
+    assert not Layout.of(out).work.exists()
 
 
 def test_a_file_of_the_users_in_the_result_is_never_thrown_away(tmp_path):
@@ -317,7 +317,7 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
     )
     died = subprocess.run([sys.executable, "-c", code, str(out)], check=False, cwd=Path(__file__).parents[2])
     assert died.returncode == 9
-    assert Place.of(out).lock.exists()
+    assert Layout.of(out).lock.exists()
     assert status(out).state is State.UNFINISHED
     assert export(out, PIECES).counts["rows"] == 200
 

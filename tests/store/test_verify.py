@@ -16,10 +16,10 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
 from exporter.store import parts
-from exporter.store.layout import Place
+from exporter.store.layout import Layout
 from exporter.store.manifest import Manifest, loads
 from exporter.store.verify import differing_online, verify
-from exporter.vendor.orders import Answer, Filters, Question
+from exporter.vendor.orders import Filters, PageRequest, PageResponse
 from tests.store.orders import (
     BEGIN,
     SCHEMA,
@@ -57,12 +57,12 @@ def folder(tmp_path) -> Path:
 
 
 def manifest_of(out: Path) -> Manifest:
-    return loads(Place.of(out).manifest.read_bytes(), path=out)[0]
+    return loads(Layout.of(out).manifest.read_bytes(), path=out)[0]
 
 
 def rewrite(out: Path, **changes) -> None:
     """Write another manifest, with the checksum that it must have."""
-    Place.of(out).manifest.write_bytes(replace(manifest_of(out), **changes).dumps())
+    Layout.of(out).manifest.write_bytes(replace(manifest_of(out), **changes).dumps())
 
 
 def test_a_good_result_passes(out):
@@ -75,7 +75,7 @@ def test_nothing_there_is_told(tmp_path):
 
 
 def test_every_single_flipped_bit_is_found(out):
-    place = Place.of(out)
+    place = Layout.of(out)
     paths = [place.manifest, *(place.part(part.name) for part in manifest_of(out).parts)]
     for path in paths:
         content = path.read_bytes()
@@ -91,20 +91,20 @@ def test_every_single_flipped_bit_is_found(out):
 
 def test_a_truncated_part_is_found(out):
     part = manifest_of(out).parts[-1]
-    path = Place.of(out).part(part.name)
+    path = Layout.of(out).part(part.name)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CertificateError, match=f"{part.name} has {part.bytes - 1:,} bytes"):
         verify(out)
 
 
 def test_a_missing_part_is_found(out):
-    Place.of(out).part(manifest_of(out).parts[0].name).unlink()
+    Layout.of(out).part(manifest_of(out).parts[0].name).unlink()
     with pytest.raises(CertificateError, match="can't be read: No such file"):
         verify(out)
 
 
 def test_a_missing_manifest_is_found(out):
-    Place.of(out).manifest.unlink()
+    Layout.of(out).manifest.unlink()
     with pytest.raises(CertificateError, match="is missing"):
         verify(out)
 
@@ -119,7 +119,7 @@ def test_an_extra_file_is_found(folder, name):
 
 @pytest.mark.parametrize("field", ["rows", "segments", "parts", "bytes"])
 def test_an_edited_count_is_found(out, field):
-    path = Place.of(out).manifest
+    path = Layout.of(out).manifest
     value = orjson.loads(path.read_bytes())
     value["counts"][field] += 1
     path.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
@@ -162,7 +162,7 @@ def test_another_query_is_found(out):
 
 def forge(out: Path, rows: pa.Table, name: str = "part-00000.parquet", **options) -> None:
     """Put other rows into the first part, with a manifest whose checksum fits."""
-    path = Place.of(out).part(name)
+    path = Layout.of(out).part(name)
     metadata = pq.read_metadata(path).metadata
     made = manifest_of(out).parts
     with pq.ParquetWriter(path, rows.schema.with_metadata({**(rows.schema.metadata or {})}), **options) as writer:
@@ -240,17 +240,17 @@ def test_a_result_with_missing_spans_passes_as_what_it_is(tmp_path):
 
 async def test_online_asks_once_when_all_is_well_and_finds_what_differs():
     held = [(proof.span, proof.rows) for proof, _ in PIECES]
-    asked: list[Question] = []
+    asked: list[PageRequest] = []
     there: dict[Span, Certificate] = {proof.span: proof for proof, _ in PIECES}
 
-    async def ask(question: Question) -> Answer:
-        asked.append(question)
-        inside = [one for span, one in there.items() if question.first <= span.start and span.stop - 1 <= question.last]
-        return Answer(question=question, records=[], total=sum(one.rows for one in inside))
+    async def ask(request: PageRequest) -> PageResponse:
+        asked.append(request)
+        inside = [one for span, one in there.items() if request.first <= span.start and span.stop - 1 <= request.last]
+        return PageResponse(request=request, records=[], total=sum(one.rows for one in inside))
 
     filters = Filters(status=(1,))
     assert await differing_online(held, ask=ask, filters=filters) == []
-    assert asked == [Question(first=BEGIN, last=BEGIN + 59, page_size=1, filters=filters)]
+    assert asked == [PageRequest(first=BEGIN, last=BEGIN + 59, page_size=1, filters=filters)]
     changed = held[4][0]
     there[changed] = replace(there[changed], rows=there[changed].rows + 1)
     assert await differing_online(held, ask=ask, filters=filters) == [changed]
