@@ -55,23 +55,23 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Habits:
-    """What the server does; the defaults are those of a well-behaved one."""
+class HostileQuirks:
+    """How the server differs from a well-behaved one; its surprises are named as in the simulator's `Quirks`."""
 
-    largest_page: int = 1000
-    fixed_page: int = 0
-    ties: Literal["stable", "shuffled"] = "stable"
+    max_page_size: int = 1000
+    page_size: int = 0
+    shuffled_ties: bool = False
     sort: Literal["obeyed", "descending", "none"] = "obeyed"
     open_start: bool = False
     open_end: bool = False
-    fractions: bool = False
+    hidden_fractions: bool = False
     totals: Literal["right", "text", "missing", "short", "long"] = "right"
-    cap: int = 0
-    depth: int = 0
-    too_deep: Literal["refuse", "empty", "repeat"] = "refuse"
+    total_cap: int = 0
+    depth_cap: int = 0
+    beyond_depth: Literal["refuse", "empty", "repeat"] = "refuse"
     past_end: Literal["empty", "refuse", "repeat"] = "empty"
-    longest: int = 0
-    elsewhere: float = 0.0
+    max_range_seconds: int = 0
+    ignored_range: float = 0.0
     short_pages: float = 0.0
     drift: float = 0.0
     """How likely something appears, vanishes or changes before a request."""
@@ -86,7 +86,7 @@ class Habits:
 @dataclass(kw_only=True, repr=False)
 class HostileServer:
     orders: list[Order]
-    habits: Habits
+    quirks: HostileQuirks
     random: Random
     seconds: int
     """How long the model's world is."""
@@ -102,11 +102,11 @@ class HostileServer:
     """How often one single answer showed an identity."""
 
     def __repr__(self) -> str:
-        return f"<{self.habits!r}; {' '.join(f'{order.name}@{order.moment}' for order in self.orders)}>"
+        return f"<{self.quirks!r}; {' '.join(f'{order.name}@{order.moment}' for order in self.orders)}>"
 
     def __post_init__(self) -> None:
         self._from_the_start = set(self.orders)
-        self._drifts_left = self.habits.drifts
+        self._drifts_left = self.quirks.drifts
 
     def survivors(self) -> Counter[tuple[str, int]]:
         """Identities of the orders that were there from the first request until now."""
@@ -133,16 +133,16 @@ class HostileServer:
         self.requests += 1
         population = len(self._inside())
         self.populations.append({population, self._total(population)})
-        habits = self.habits
+        quirks = self.quirks
         first, last = request.first - START, request.last - START
-        if habits.longest and last - first > habits.longest:
+        if quirks.max_range_seconds and last - first > quirks.max_range_seconds:
             raise RejectedError("the range is too long", code=400, text="range")
-        if self.random.random() < habits.elsewhere:
+        if self.random.random() < quirks.ignored_range:
             first, last = -1, self.seconds  # the range is ignored
         found = self._select(first * 1000, last * 1000, request)
-        size = habits.fixed_page or min(request.page_size, habits.largest_page)
+        size = quirks.page_size or min(request.page_size, quirks.max_page_size)
         shown = self._page(found, request.page, size)
-        if self.random.random() < habits.short_pages:
+        if self.random.random() < quirks.short_pages:
             shown = shown[: max(1, len(shown) // 2)]
         seen = Counter(order.identity for order in shown)
         self.most_shown |= seen
@@ -157,22 +157,22 @@ class HostileServer:
 
     def _select(self, low: int, high: int, request: PageRequest) -> list[Order]:
         """Return the orders of a range of milliseconds, in the order in which this request shows them."""
-        habits = self.habits
+        quirks = self.quirks
 
         def moments(order: Order) -> int:
-            return order.moment if habits.fractions else order.moment // 1000 * 1000
+            return order.moment if quirks.hidden_fractions else order.moment // 1000 * 1000
 
         found = [
             order
             for order in self.orders
-            if (moments(order) > low if habits.open_start else moments(order) >= low)
-            and (moments(order) < high if habits.open_end else moments(order) <= high)
+            if (moments(order) > low if quirks.open_start else moments(order) >= low)
+            and (moments(order) < high if quirks.open_end else moments(order) <= high)
             and self._matches(order, request)
         ]
-        if habits.ties == "shuffled" or habits.sort == "none":
+        if quirks.shuffled_ties or quirks.sort == "none":
             self.random.shuffle(found)
-        if habits.sort != "none":
-            found.sort(key=moments, reverse=habits.sort == "descending")
+        if quirks.sort != "none":
+            found.sort(key=moments, reverse=quirks.sort == "descending")
         return found
 
     def _matches(self, order: Order, request: PageRequest) -> bool:
@@ -186,24 +186,24 @@ class HostileServer:
         )
 
     def _page(self, found: list[Order], page: int, size: int) -> list[Order]:
-        habits = self.habits
-        if habits.depth and page > 1 and page * size > habits.depth:
-            if habits.too_deep == "refuse":
+        quirks = self.quirks
+        if quirks.depth_cap and page > 1 and page * size > quirks.depth_cap:
+            if quirks.beyond_depth == "refuse":
                 raise RejectedError("too deep", code=400, text="too deep")
-            if habits.too_deep == "empty":
+            if quirks.beyond_depth == "empty":
                 return []
-            page = max(1, habits.depth // size)
+            page = max(1, quirks.depth_cap // size)
         if page > 1 and (page - 1) * size >= len(found):
-            if habits.past_end == "refuse":
+            if quirks.past_end == "refuse":
                 raise RejectedError("no such page", code=404, text="no such page")
-            if habits.past_end == "repeat":
+            if quirks.past_end == "repeat":
                 page = max(1, -(-len(found) // size))
         return found[(page - 1) * size : page * size]
 
     def _total(self, total: int) -> int | None:
-        if self.habits.cap:
-            total = min(total, self.habits.cap)
-        match self.habits.totals:
+        if self.quirks.total_cap:
+            total = min(total, self.quirks.total_cap)
+        match self.quirks.totals:
             case "short":
                 return max(total - 1, 0)
             case "long":
@@ -213,7 +213,7 @@ class HostileServer:
         return total
 
     def _drift(self) -> None:
-        if self._drifts_left <= 0 or self.random.random() >= self.habits.drift:
+        if self._drifts_left <= 0 or self.random.random() >= self.quirks.drift:
             return
         self._drifts_left -= 1
         match self.random.randrange(3):

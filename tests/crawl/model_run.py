@@ -16,7 +16,7 @@ from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
 from exporter.errors import CertificateError, RejectedError
 from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
-from tests.crawl.hostile_server import START, Habits, HostileServer, Order
+from tests.crawl.hostile_server import START, HostileQuirks, HostileServer, Order
 from tests.virtual_time import VirtualTimeLoop
 
 
@@ -179,16 +179,16 @@ def is_crowded(run: Run) -> bool:
     What neither pages nor facets tell apart then ends in exit 4. It is needed where a bound is odd or records seem to
     have no order: spans are padded on both sides then.
     """
-    habits = run.server.habits
+    quirks = run.server.quirks
     halved = any(certificate.way == "halves" for certificate, _ in run.held.values())
-    padded = halved or habits.open_start or habits.open_end or habits.fractions or habits.sort != "obeyed"
+    padded = halved or quirks.open_start or quirks.open_end or quirks.hidden_fractions or quirks.sort != "obeyed"
     beside = (-1, 0, 1) if padded else (0,)
     shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
-    return any(count >= min(run.page_size, habits.largest_page) for count in shown.values())
+    return any(count >= min(run.page_size, quirks.max_page_size) for count in shown.values())
 
 
 def a_run(
-    habits: Habits,
+    quirks: HostileQuirks,
     *,
     seed: int,
     orders: int,
@@ -207,10 +207,10 @@ def a_run(
     while len(made) < orders:
         second = random.randrange(seconds)
         for _ in range(random.randint(1, crowd)):
-            fraction = random.randrange(1000) if habits.fractions else 0
+            fraction = random.randrange(1000) if quirks.hidden_fractions else 0
             name = f"o{len(made)}" if random.random() < 0.9 or not made else made[-1].name
             made.append(Order(moment=second * 1000 + fraction, name=name))
-    server = HostileServer(orders=made, habits=habits, random=random, seconds=seconds, latency=latency)
+    server = HostileServer(orders=made, quirks=quirks, random=random, seconds=seconds, latency=latency)
     return Run(
         server,
         page_size=page_size,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
-from typing import Literal
 
 import pyarrow as pa
 from hypothesis import settings
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.certify.spans import Span
-from tests.crawl.hostile_server import Habits, HostileServer, Order
+from tests.crawl.hostile_server import HostileQuirks, HostileServer, Order
 from tests.crawl.model_run import assert_certain
 from tests.crawl.stepped_export import SteppedExport
 from tests.http.hostile_line import FAULTS, REFUSALS
@@ -28,10 +27,10 @@ SECONDS = 20
 """How long the world is."""
 
 BOUNDS = {
-    "inclusive": Habits(),
-    "exclusive start": Habits(open_start=True),
-    "exclusive end": Habits(open_end=True),
-    "hidden fractions": Habits(fractions=True),
+    "inclusive": HostileQuirks(),
+    "exclusive start": HostileQuirks(open_start=True),
+    "exclusive end": HostileQuirks(open_end=True),
+    "hidden fractions": HostileQuirks(hidden_fractions=True),
 }
 
 PLACES = 8
@@ -57,7 +56,7 @@ class Exporting(RuleBasedStateMachine):
     @initialize(
         seconds=st.lists(st.integers(0, SECONDS - 1), min_size=6, max_size=20),
         twins=st.booleans(),
-        ties=st.sampled_from(["stable", "shuffled"]),
+        shuffled_ties=st.booleans(),
         bounds=st.sampled_from(["inclusive", "inclusive", *BOUNDS]),
         page_size=st.integers(3, 5),
         segment_pages=st.sampled_from([2, 3, 4, 1]),
@@ -70,7 +69,7 @@ class Exporting(RuleBasedStateMachine):
         self,
         seconds: list[int],
         twins: bool,
-        ties: Literal["stable", "shuffled"],
+        shuffled_ties: bool,
         bounds: str,
         page_size: int,
         segment_pages: int,
@@ -79,15 +78,15 @@ class Exporting(RuleBasedStateMachine):
         rate: float,
         final_check: bool,
     ) -> None:
-        self.habits, self.ties, self.concurrency = BOUNDS[bounds], ties, concurrency
+        self.quirks, self.shuffled_ties, self.concurrency = BOUNDS[bounds], shuffled_ties, concurrency
         orders = [
             Order(
-                moment=1000 * second + (number * 137 % 1000 if self.habits.fractions else 0),
+                moment=1000 * second + (number * 137 % 1000 if self.quirks.hidden_fractions else 0),
                 name=f"o{number // 2 if twins else number}",
             )
             for number, second in enumerate(sorted(seconds))
         ]
-        self.server = HostileServer(orders=orders, habits=self.habits, random=Random(0), seconds=SECONDS)
+        self.server = HostileServer(orders=orders, quirks=self.quirks, random=Random(0), seconds=SECONDS)
         self.export = SteppedExport(
             self.server,
             page_size=page_size,
@@ -107,7 +106,7 @@ class Exporting(RuleBasedStateMachine):
         An exclusive end is found out at once, unless a total follows that tells it later.
         """
         calm = not (self.export.under_way or self.export.failed)
-        return calm or self.habits == Habits() or (self.habits.open_end and not self.export.final_check)
+        return calm or self.quirks == HostileQuirks() or (self.quirks.open_end and not self.export.final_check)
 
     def may_lose(self) -> bool:
         return self.may_drift() and bool(self.server.orders)
@@ -116,7 +115,7 @@ class Exporting(RuleBasedStateMachine):
     @rule(place=places, shuffle=shuffles)
     def answer_any(self, place: int, shuffle: int) -> None:
         self.server.random = Random(shuffle)
-        self.server.habits = replace(self.habits, ties=self.ties if shuffle else "stable")
+        self.server.quirks = replace(self.quirks, shuffled_ties=self.shuffled_ties and bool(shuffle))
         self.export.response(self.line.at(place))
 
     @precondition(under_way)
@@ -190,7 +189,7 @@ class Exporting(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "export"):
             return  # Hypothesis ended before the world began
-        self.server.habits = self.habits
+        self.server.quirks = self.quirks
         try:
             self.export.finish()
             if self.export.failed:
