@@ -1,8 +1,8 @@
 """Turn the API's records into Arrow columns and back, losing nothing.
 
-`gather` takes a page's records apart where they were parsed; `typed` makes the columns of many pages, in any thread;
+`gather` joins a page's records by field where they were parsed; `typed` makes the columns of many pages, in any thread;
 `records` gives back what came: `list(records(typed([gather(page)], ...))) == page`, types included. What the columns
-alone can't give back stands in `_extra`.
+alone can't give back is stored in `_extra`.
 """
 
 from exporter.columns.arrays import integers

@@ -1,6 +1,6 @@
-"""Make Arrow arrays of bytes. Arrow's own conversion of Python values imports pandas where it is installed.
+"""Make Arrow arrays from bytes. Arrow's own conversion of Python values imports pandas where it is installed.
 
-That would be 0.2 s and 40 MB which an export has no use for. A scalar is taken out of an array.
+That would be 0.2 s and 40 MB for nothing. Scalars are taken from arrays for the same reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from exporter.vendor.orders import SEPARATOR
 
 
 def split(joined: bytes) -> pa.StringArray:
-    """Return the texts, in UTF-8, that SEPARATOR stands between."""
+    """Return the texts, in UTF-8, that SEPARATOR separates."""
     ends = pa.py_buffer(array("i", [0, len(joined)]))
     whole = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(joined)])
     return pc.split_pattern(whole, SEPARATOR).values
@@ -33,7 +33,7 @@ def integers(values: Iterable[int]) -> pa.Int64Array:
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column in one chunk; what is one chunk already is not copied."""
+    """Return a column in one chunk; one that has a single chunk is not copied."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 

@@ -1,10 +1,10 @@
 """Make the typed columns of many pages at once, in Arrow, off the interpreter's lock.
 
-A row whose texts are all spelled as an API may well do is made by Arrow's kernels: texts that its columns don't give
-back become members of `_extra` there, too. Any other row goes through `rows` by itself, which gives the same row for
-all records: the kernels are the faster way, not another meaning.
+A row whose texts all have the usual formats (`fast_parse`) is made by Arrow's kernels: texts that its columns don't
+give back become members of `_extra` there, too. Any other row is made alone by `record_codec`, which gives the same row
+for every record: the kernels are faster, they give no other meaning.
 
-On the way of joined pages no Python value is handed to Arrow, not even a constant (`literals`).
+Of joined pages no Python value is handed to Arrow, not even a constant (`arrays`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.columns.arrays import EMPTY, NULL, integers, split, strings, whole
-from exporter.columns.fast_parse import read_money, read_spelled, vocabulary
+from exporter.columns.fast_parse import parse_money_column, parse_usual, vocabulary
 from exporter.columns.gather import SCHEMA, Cells, Joined
 from exporter.columns.record_codec import REST, TEXT_FIELDS, row_of
 from exporter.columns.table import schema, with_times_as
@@ -29,39 +29,39 @@ from exporter.vendor.orders import SEPARATOR
 def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     """Return the rows of pages in the order given, in one chunk; raise CertificateError if a record has no time."""
     target = schema(timezone=timezone, language=language)
-    came = _came([page for page in pages if len(page)])
-    if not len(came):
+    cells = _cells([page for page in pages if len(page)])
+    if not len(cells):
         return target.empty_table()
-    money = read_money(whole(came["total"]))
-    priced = came.append_column("priced", money["read"])
-    spelled = read_spelled(priced, time=target.field("created_at").type, language=language)
-    if spelled is None:
-        return _one_by_one(came, target, language)
-    rows, read = _rows(spelled, money, target, language), whole(spelled["read"])
-    if read.true_count == len(read):
+    money = parse_money_column(whole(cells["total"]))
+    priced = cells.append_column("priced", money["parsed"])
+    parsed = parse_usual(priced, time=target.field("created_at").type, language=language)
+    if parsed is None:
+        return _one_by_one(cells, target, language)
+    rows, usual = _rows(parsed, money, target, language), whole(parsed["parsed"])
+    if usual.true_count == len(usual):
         return rows
-    others = pc.invert(read)
-    order = pc.sort_indices(pa.chunked_array([pc.indices_nonzero(read), pc.indices_nonzero(others)]))
-    odd_rows = _one_by_one(came.filter(others), target, language)
-    return pa.concat_tables([rows.filter(read), odd_rows]).take(order).combine_chunks()
+    others = pc.invert(usual)
+    order = pc.sort_indices(pa.chunked_array([pc.indices_nonzero(usual), pc.indices_nonzero(others)]))
+    odd_rows = _one_by_one(cells.filter(others), target, language)
+    return pa.concat_tables([rows.filter(usual), odd_rows]).take(order).combine_chunks()
 
 
-def _one_by_one(came: pa.Table, target: pa.Schema, language: str) -> pa.Table:
-    rows = [row_of(cells, language=language) for cells in came.to_pylist()]
+def _one_by_one(cells: pa.Table, target: pa.Schema, language: str) -> pa.Table:
+    rows = [row_of(record, language=language) for record in cells.to_pylist()]
     return pa.Table.from_pylist(rows, schema=with_times_as(pa.int64(), target)).cast(target)
 
 
-def _came(pages: Sequence[Cells]) -> pa.Table:
+def _cells(pages: Sequence[Cells]) -> pa.Table:
     """Return the cells of pages in one table, in one chunk."""
     tables: list[pa.Table] = []
     for kind, run in groupby(pages, key=type):
-        alike = list(run)
-        tables += [_parted(alike)] if kind is Joined else alike
+        same_kind = list(run)
+        tables += [_split(same_kind)] if kind is Joined else same_kind
     return tables[0] if len(tables) == 1 else pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
 
 
-def _parted(pages: Sequence[Joined]) -> pa.Table:
-    """Part the texts of all fields at once; what fields no column has are parted only where there are any."""
+def _split(pages: Sequence[Joined]) -> pa.Table:
+    """Split the texts of all fields at once; those of fields that no column has only where there are any."""
     separator, rows = SEPARATOR.encode(), sum(map(len, pages))
     texts = split(separator.join(page.texts[at] for at in range(len(TEXT_FIELDS)) for page in pages))
     columns = {name: texts[at * rows : (at + 1) * rows] for at, name in enumerate(TEXT_FIELDS)}
@@ -73,9 +73,9 @@ def _parted(pages: Sequence[Joined]) -> pa.Table:
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _rows(spelled: pa.Table, money: pa.Table, target: pa.Schema, language: str) -> pa.Table:
-    """Return the rows of cells whose columns were read."""
-    columns = {name: whole(spelled[name]) for name in spelled.schema.names}
+def _rows(parsed: pa.Table, money: pa.Table, target: pa.Schema, language: str) -> pa.Table:
+    """Return the rows of cells that were parsed; of the others, anything."""
+    columns = {name: whole(parsed[name]) for name in parsed.schema.names}
     columns |= {name: whole(money[name]) for name in ("total", "currency")}
     members = {"total": whole(money["member"])}
     for field in LABELS:

@@ -1,4 +1,4 @@
-"""Count what stands in `_extra`."""
+"""Count what is stored in `_extra`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from functools import cache
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow._acero import AggregateNodeOptions, Declaration, FilterNodeOptions
 
-from exporter.columns.acero import evaluated, projections
+from exporter.columns.acero import Aggregate, Step, aggregate, evaluate, keep, project
 from exporter.columns.record_codec import MISSING, unpack
 from exporter.vendor.orders import FIELDS, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
-    """What stands in `_extra`: how many values, how many of them no column could hold, and one of these in words."""
+    """What is stored in `_extra`: how many values, how many of them no column could hold, and an example of these."""
 
     values: int
     unparsed: int
@@ -27,33 +26,33 @@ class Extras:
 
 
 def extras(table: pa.Table) -> Extras:
-    """Count what stands in `_extra`: of most rows by patterns, of those that remain one by one."""
+    """Count what is stored in `_extra`: of most rows by patterns, of the others one by one."""
     values = 0
-    for way in (_SPELLED, _FLAT):
-        counted = evaluated(table.select(["_extra", "total"]), _counting(way)).to_pylist()[0]
+    for pattern in (_FORMATTED, _FLAT):
+        counted = evaluate(table.select(["_extra", "total"]), _count(pattern)).to_pylist()[0]
         values += counted["values"]
         if counted["plain"] == counted["kept"]:
             return Extras(values=values, unparsed=0, example=None)
-        table = evaluated(table, _leaving(way))
+        table = evaluate(table, _drop_counted(pattern))
     unparsed, example = 0, None
-    for place, text in enumerate(table["_extra"].to_pylist()):
+    for index, text in enumerate(table["_extra"].to_pylist()):
         given = _members(text)
         values += len(given.pop(MISSING, [])) + len(given)
         lost = [
             name
             for name in given.keys() & _PARSED
-            if given[name] is not None and table[name][place].as_py() in (None, "")
+            if given[name] is not None and table[name][index].as_py() in (None, "")
         ]
         unparsed += len(lost)
         if lost and example is None:
             kept, name = unpack(text)[0], min(lost)
-            order_id = table["order_id"][place].as_py() or kept.get("order_id")
+            order_id = table["order_id"][index].as_py() or kept.get("order_id")
             example = f"order {order_id!r}: {name} is {kept[name]!r}"
     return Extras(values=values, unparsed=unparsed, example=example)
 
 
 def _members(text: str) -> Record:
-    """Return the members of a text of `_extra`; of numbers, it matters only that they are none of `null`."""
+    """Return the members of a text of `_extra`; a number need not be exact, only differ from `null`."""
     try:
         members: Record = orjson.loads(text)
     except orjson.JSONDecodeError:  # a lone surrogate
@@ -62,46 +61,51 @@ def _members(text: str) -> Record:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Way:
-    """A pattern of texts in which no column lost anything, and what each member of them has once."""
+class _Pattern:
+    """A pattern of texts in which no column lost anything."""
 
-    pattern: pc.Expression
+    matches: pc.Expression
     member: str
+    """What each member of such a text contains exactly once."""
 
     @property
     def plain(self) -> pc.Expression:
-        """Tell which texts it is true of: a price that does not parse is lost."""
-        return self.pattern & pc.field("total").is_valid()
+        """Whether a row's text matches; not if its price could not be parsed, which is a loss."""
+        return self.matches & pc.field("total").is_valid()
 
 
 @cache
-def _counting(way: _Way) -> Sequence[Declaration]:
+def _count(pattern: _Pattern) -> Sequence[Step]:
     """Count the rows `kept` that have an `_extra`, those of them that are `plain`, and the `values` of the plain."""
     plain, none = pc.field("plain"), pc.ScalarAggregateOptions(min_count=0)
-    counts = [("_extra", "count", None, "kept"), ("plain", "sum", none, "plain"), ("values", "sum", none, "values")]
+    counts: list[Aggregate] = [
+        ("_extra", "count", None, "kept"),
+        ("plain", "sum", none, "plain"),
+        ("values", "sum", none, "values"),
+    ]
     return [
-        Declaration("filter", FilterNodeOptions(_EXTRA.is_valid())),
-        *projections(
+        keep(_EXTRA.is_valid()),
+        *project(
             ["_extra"],
-            {"plain": way.plain},
-            {"values": pc.count_substring(_EXTRA, way.member) * plain.cast(pa.int32())},
+            {"plain": pattern.plain},
+            {"values": pc.count_substring(_EXTRA, pattern.member) * plain.cast(pa.int32())},
         ),
-        Declaration("aggregate", AggregateNodeOptions(counts)),
+        aggregate(counts),
     ]
 
 
 @cache
-def _leaving(way: _Way) -> Sequence[Declaration]:
-    return [Declaration("filter", FilterNodeOptions(_EXTRA.is_valid() & ~way.plain))]
+def _drop_counted(pattern: _Pattern) -> Sequence[Step]:
+    return [keep(_EXTRA.is_valid() & ~pattern.plain)]
 
 
 _EXTRA = pc.field("_extra")
-_SPELLED = _Way(
-    pattern=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'), member='":"'
+_FORMATTED = _Pattern(
+    matches=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"(?:status|total|type)":"[^"\\]*")+\}$'), member='":"'
 )
-"""Texts that were merely spelled otherwise."""
-_FLAT = _Way(
-    pattern=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"[^":\\]*":(?:"(?:[^":\\][^"\\]*)?"|[^"\\{}\[\],]+))+\}$')
+"""Values that were merely formatted otherwise."""
+_FLAT = _Pattern(
+    matches=pc.match_substring_regex(_EXTRA, r'^\{(?:,?"[^":\\]*":(?:"(?:[^":\\][^"\\]*)?"|[^"\\{}\[\],]+))+\}$')
     & ~pc.match_substring_regex(
         _EXTRA, r'"(?:order_id|product|description|expired_at|expired_seconds)":|"(?:status|total|type)":[^"]'
     ),

@@ -1,8 +1,9 @@
-"""Take a page's records apart in the event loop, as cheaply as Python can.
+"""Join a page's records by field in the event loop, as cheaply as Python can.
 
 A column of texts becomes one `bytes`: joining holds the interpreter for a few nanoseconds a value, making Arrow strings
-of Python ones for fifty; the splitting is Arrow's, in another thread. Joining also checks the types. A page that it
-can't take is made a table of `cells` here, at a few microseconds a record, so that no record outlives its page.
+of Python ones for fifty; Arrow splits them in another thread. Joining also checks the types. A page that can't be
+joined becomes a table of `cells_of` each record here, at a few microseconds a record, so that no record outlives its
+page.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from exporter.vendor.orders import FIELDS, SEPARATOR, Record
 SCHEMA = pa.schema([(name, pa.string() if name in TEXT_FIELDS else pa.int64()) for name in FIELDS]).append(
     pa.field(REST, pa.string())
 )
-"""The columns of `cells`, side by side."""
+"""The cells of records (`record_codec.RecordCells`) as columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,7 @@ class Joined:
     """Of each of TEXT_FIELDS: the values in UTF-8, joined by SEPARATOR."""
     expired_seconds: array[int]
     rest: bytes = b""
-    """The fields that no column has: members of `_extra`, joined likewise; empty if no record has any."""
+    """The fields that no column has: members of `_extra`, joined by SEPARATOR too; empty if no record has any."""
 
     def __len__(self) -> int:
         return len(self.expired_seconds)
@@ -43,9 +44,9 @@ Cells: TypeAlias = Joined | pa.Table
 
 
 def gather(records: Sequence[Record], *, separators: bool = True) -> Cells:
-    """Return the values of one page's records; raise CertificateError if one of them is no object.
+    """Return the values of one page's records; raise CertificateError if one of them is not an object.
 
-    `separators` tells whether a text may hold SEPARATOR: to know that it does not spares a search.
+    `separators`: whether a text may contain SEPARATOR; to know that none does spares a search.
     """
     try:
         return _joined(records, separators=separators)
@@ -64,7 +65,7 @@ def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     if separators and any(text.count(SEPARATOR) != len(records) - 1 for text in texts):
         raise ValueError("the separator is within a text")
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
-        raise TypeError("expired_seconds is no integer")
+        raise TypeError("expired_seconds is not an integer")
     fields = sum(map(len, records))
     rest = b"" if fields == len(FIELDS) * len(records) else unknown(records)
     return Joined(texts=[text.encode() for text in texts], expired_seconds=array("q", seconds), rest=rest)

@@ -1,7 +1,7 @@
-"""Turn one record into one row and back, in plain Python: the meaning of the columns, for any record at all.
+"""Turn one record into one row and back, in plain Python: the meaning of the columns, for every record.
 
-On the way a record is its cells: each field as its column can hold it, and the rest as JSON. The columns of a page's
-cells go a faster way to the same rows (`decode`).
+Between the two are its cells: each field as its column can hold it, and the rest as JSON. `decode` makes the same rows
+of whole pages, faster.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from exporter.vendor.orders import FIELDS, SEPARATOR, Record, plain_language
 TEXT_FIELDS = tuple(name for name in FIELDS if name != "expired_seconds")
 REST = "rest"
 MISSING = "~missing"
-"""The key of `_extra` under which the names of missing fields stand. A field whose own name begins with `~` has
-another `~` before it there."""
+"""The key of `_extra` whose value names the missing fields. A field whose own name begins with `~` has another `~`
+before it there."""
 
 RecordCells = dict[str, Any]
 """The nine fields, texts and an integer or None, and under REST the members of `_extra` for all that they can't hold:
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 def cells_of(record: Record) -> RecordCells:
-    """Return the cells of a record; raise CertificateError if it is no object."""
+    """Return the cells of a record; raise CertificateError if it is not an object."""
     if not isinstance(record, dict):
         raise CertificateError(f"the API gave {record!r} in place of an order", hint=_NO_TIME)
     cells: RecordCells = {name: _text(record.get(name)) for name in TEXT_FIELDS}
@@ -47,11 +47,11 @@ def cells_of(record: Record) -> RecordCells:
 def unknown(records: Sequence[Record]) -> bytes:
     """Return each record's members of `_extra` for the fields that no column has, joined by SEPARATOR.
 
-    Raise TypeError or ValueError where that takes more than writing them down, as `pack` does.
+    Raise TypeError or ValueError where that needs more than plain JSON, which `pack` can do.
     """
     kept = [{name: value for name, value in record.items() if name not in _KNOWN} for record in records]
     if any(name.startswith("~") for name in set().union(*kept)):
-        raise ValueError("a field has a name that `_extra` spells with another `~`")
+        raise ValueError("a field's name begins with `~`, which `_extra` escapes")
     return SEPARATOR.encode().join(map(_sorted, kept)).replace(_BETWEEN, SEPARATOR.encode())[1:-1]
 
 
@@ -66,8 +66,8 @@ def row_of(cells: RecordCells, *, language: str) -> Row:
         row |= _labelled(field, cells[field], language)
     row["total"], row["currency"] = parse_money(cells["total"] or "") or (None, None)
     given_back = _plain_record(row, language)
-    spelled = {name: cells[name] for name in TEXT_FIELDS if cells[name] not in (None, given_back[name])}
-    members = [cells[REST], canonical(spelled)[1:-1]]
+    reformatted = {name: cells[name] for name in TEXT_FIELDS if cells[name] not in (None, given_back[name])}
+    members = [cells[REST], canonical(reformatted)[1:-1]]
     row["_extra"] = f"{{{','.join(filter(None, members))}}}" if any(members) else None
     return row
 
@@ -84,7 +84,7 @@ def record_of(row: Row, *, language: str) -> Record:
 
 
 def pack(kept: Record, *, missing: Sequence[str] = ()) -> str | None:
-    """Return the text of `_extra` for values that no column gives back, and names of fields that did not come."""
+    """Return the text of `_extra` for values that no column gives back, and names of fields that were missing."""
     if not kept and not missing:
         return None
     escaped = {f"~{name}" if name.startswith("~") else name: value for name, value in kept.items()}
@@ -92,14 +92,14 @@ def pack(kept: Record, *, missing: Sequence[str] = ()) -> str | None:
 
 
 def unpack(text: str) -> tuple[Record, list[str]]:
-    """Return the values that a text of `_extra` keeps, and the names of the fields that did not come."""
+    """Return the values that a text of `_extra` keeps, and the names of the fields that were missing."""
     kept: Record = json.loads(text)  # not orjson: it refuses lone surrogates and makes floats of large integers
     missing = kept.pop(MISSING, [])
     return {name.removeprefix("~"): value for name, value in kept.items()}, missing
 
 
 def canonical(value: object) -> str:
-    """Return JSON that is the same for equal values, and only for them: keys sorted, types told apart."""
+    """Return JSON that is the same for equal values, and only for them: keys sorted, types distinct."""
     try:
         return _sorted(value).decode()
     except TypeError:  # lone surrogates, large integers and deep nesting are beyond orjson
@@ -142,7 +142,7 @@ def _no_time(cells: RecordCells) -> CertificateError:
     kept, missing = unpack(f"{{{cells[REST] or ''}}}")
     record = {name: value for name, value in (cells | kept).items() if name not in missing}
     came = repr(record["created_at"]) if "created_at" in record else "missing"
-    return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, no time", hint=_NO_TIME)
+    return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, not a time", hint=_NO_TIME)
 
 
 _sorted = partial(orjson.dumps, option=orjson.OPT_SORT_KEYS)

@@ -54,7 +54,7 @@ def with_times_as(kind: pa.DataType, base: pa.Schema) -> pa.Schema:
 
 
 def records(table: pa.Table) -> Iterator[Record]:
-    """Give back each row's record as the API gave it; raise ConfigError if the table doesn't say its language."""
+    """Yield each row's record as the API gave it; raise ConfigError if the table's metadata name no language."""
     language = (table.schema.metadata or {}).get(b"exporter.language", b"").decode()
     if not language:
         raise ConfigError("the table's metadata don't name the language of its labels", hint=_NO_LANGUAGE)
@@ -70,18 +70,18 @@ def ordered(table: pa.Table) -> pa.Table:
 
 
 def in_order(table: pa.Table) -> tuple[pa.Table, bool]:
-    """Return the rows `ordered`, and whether some have the same time and order number: others are different orders."""
+    """Return the rows `ordered`, and whether some share time and order number; if none do, no identity repeats."""
     table = table.combine_chunks()
     table = table.take(_order(table))
     tied = _tied(table)
     if tied is None:
         return table, False
-    rows, places = table.filter(tied), pc.indices_nonzero(tied).to_pylist()
+    rows, positions = table.filter(tied), pc.indices_nonzero(tied).to_pylist()
     times, names = rows["created_at"].cast(pa.int64()).to_pylist(), rows["order_id"].to_pylist()
-    keys = zip(times, names, map(canonical, records(rows)), places, strict=True)
+    keys = zip(times, names, map(canonical, records(rows)), positions, strict=True)
     order = list(range(len(table)))
-    for place, (*_, origin) in zip(places, sorted(keys), strict=True):
-        order[place] = origin
+    for position, (*_, origin) in zip(positions, sorted(keys), strict=True):
+        order[position] = origin
     return table.take(integers(order)), True
 
 
@@ -91,8 +91,8 @@ def identities(table: pa.Table) -> pa.Int64Array:
     tied = _tied(table.select(_ORDER).take(order))
     if tied is None:
         return numbers
-    places = pc.is_in(numbers, value_set=order.filter(tied).cast(pa.int64()))
-    return pc.replace_with_mask(numbers, places, pc.bit_wise_not(_closer_identities(table.filter(places))))
+    doubtful = pc.is_in(numbers, value_set=order.filter(tied).cast(pa.int64()))
+    return pc.replace_with_mask(numbers, doubtful, pc.bit_wise_not(_closer_identities(table.filter(doubtful))))
 
 
 def identity_keys(table: pa.Table) -> list[tuple[Any, ...]]:
@@ -103,7 +103,7 @@ def identity_keys(table: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def repeated(table: pa.Table) -> int:
-    """Return how many rows of an ordered table have the identity of another row before them."""
+    """Return how many rows of an ordered table have the identity of an earlier row."""
     tied = _tied(table)
     if tied is None:
         return 0
@@ -123,17 +123,17 @@ def instants(table: pa.Table) -> pa.Int64Array:
 
 
 def before(table: pa.Table, second: int) -> pa.BooleanArray:
-    """Tell which rows were made before a Unix second."""
+    """Return which rows were made before a Unix second."""
     return pc.less(instants(table), integers([second * SECOND])[0])
 
 
 def within(table: pa.Table, start: int, stop: int) -> pa.Table:
-    """Return the rows made from one Unix second on and before another."""
+    """Return the rows made in `[start, stop)`, in Unix seconds."""
     return table.filter(pc.and_not(before(table, stop), before(table, start)))
 
 
 def place_of(table: pa.Table, second: int) -> int:
-    """Return the place in an ordered table where the rows of a Unix second begin."""
+    """Return the index of the first row of an ordered table that was made in a Unix second or later."""
     return bisect_left(instants(table), second * SECOND, key=pa.Int64Scalar.as_py)
 
 
@@ -142,7 +142,7 @@ def _order(table: pa.Table) -> pa.UInt64Array:
 
 
 def _tied(table: pa.Table) -> pa.BooleanArray | None:
-    """Tell which rows of an ordered table have the time and the order number of the row before or after them.
+    """Return which rows of an ordered table have the time and the order number of the row before or after them.
 
     None if no row has.
     """
@@ -157,20 +157,20 @@ def _tied(table: pa.Table) -> pa.BooleanArray | None:
 
 
 def _closer_identities(table: pa.Table) -> pa.Int64Array:
-    """Return numbers from 0 on, of rows that share their order number: field by field, until all are told apart."""
+    """Return numbers from 0, equal for equal identities: field by field, until all rows differ."""
     numbers = whole(table["order_id"]).dictionary_encode().indices.cast(pa.int64())
     for column in _identity_columns(table):
         encoded = column.dictionary_encode(null_encoding="encode")
         pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
-        told_apart = pairs.dictionary_encode()
-        numbers = told_apart.indices.cast(pa.int64())
-        if len(told_apart.dictionary) == len(table):
+        distinct = pairs.dictionary_encode()
+        numbers = distinct.indices.cast(pa.int64())
+        if len(distinct.dictionary) == len(table):
             break
     return numbers
 
 
 def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
-    """Give the columns of an identity but its number, those that tell most orders apart first."""
+    """Yield the columns of an identity except its number, those that distinguish most orders first."""
     yield whole(table["created_at"]).view(pa.int64())
     for name in ("total", "currency", "type", "product", "description"):
         yield whole(table[name])

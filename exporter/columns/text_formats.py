@@ -1,6 +1,6 @@
-"""Read the API's times, money and labels in any spelling, and spell them plainly. Pure.
+"""Parse the API's times, money and labels in any format, and format them plainly. Pure.
 
-Each value has one plain spelling. A text in it is given back by its columns alone; any other text is kept beside them.
+Each value has one plain format. A text in it is given back by its columns alone; any other text is kept in `_extra`.
 Times are microseconds since 1970 UTC.
 """
 
@@ -18,7 +18,7 @@ from exporter.vendor.orders import API_ZONE, STATUS_LABELS, TYPE_LABELS, TYPE_SY
 LABELS: Mapping[str, Mapping[str, Mapping[int, str]]] = {"type": TYPE_LABELS, "status": STATUS_LABELS}
 SYNONYMS: Mapping[str, Mapping[str, int]] = {"type": TYPE_SYNONYMS, "status": {}}
 CURRENCIES: Mapping[str, str] = {"$": "USD", "¥": "CNY", "€": "EUR", "￥": "CNY"}
-"""The currencies that signs stand for; any other sign stands for itself."""
+"""The currencies of known signs; any other sign is its own name."""
 PLAIN_SIGNS: Mapping[str, str] = {"USD": "$", "CNY": "¥", "EUR": "€"}
 MAX_WHOLE_DIGITS, MAX_FRACTION_DIGITS = 14, 4  # what decimal128(18, 4) holds
 
@@ -33,12 +33,12 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 EARLIEST = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 LATEST = (dt.datetime.max.replace(tzinfo=API_ZONE) - _EPOCH) // _MICROSECOND
-"""The instants that have a year of Python's, 1 to 9999, both in UTC and in the API's zone; both ends inclusive."""
+"""The instants with a year that Python has, 1 to 9999, in UTC and in the API's zone alike; both ends inclusive."""
 
 
 @cache
 def codes(field: str, language: str) -> Mapping[str, int]:
-    """Return the code of each known label of `type` or `status`, in any language; those plain in `language` win."""
+    """Return the code of each known label of `type` or `status`, in any language; labels of `language` win."""
     known = dict(SYNONYMS[field])
     for each in (*LABELS[field], plain_language(language)):
         known |= {label: code for code, label in LABELS[field][each].items()}
@@ -46,7 +46,7 @@ def codes(field: str, language: str) -> Mapping[str, int]:
 
 
 def parse_time(text: str) -> int | None:
-    """Return the instant of an ISO 8601 time, in GMT+08:00 if it has no offset; None if it is none."""
+    """Return the instant of an ISO 8601 time, in GMT+08:00 if it has no offset; None if it is not a time."""
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
@@ -58,7 +58,7 @@ def parse_time(text: str) -> int | None:
 
 
 def plain_time(microseconds: int) -> str:
-    """Spell an instant as the API does: ISO 8601 with `+08:00`, a fraction only where there is one."""
+    """Format an instant as the API does: ISO 8601 with `+08:00`, a fraction only where there is one."""
     return (_API_EPOCH + microseconds * _MICROSECOND).isoformat()
 
 
@@ -80,9 +80,9 @@ def parse_money(text: str) -> tuple[Decimal, str | None] | None:
 
 
 def plain_money(amount: Decimal, currency: str | None) -> str:
-    """Spell money as the API does: minus, currency, digits without separators, two decimals."""
+    """Format money as the API does: minus, currency, digits without separators, two decimals."""
     sign = "" if currency is None else PLAIN_SIGNS.get(currency, currency)
-    # No column knows a negative zero; copy_abs() is exact in any context of decimals, abs() is not.
+    # No column has a negative zero; copy_abs() is exact in any context of decimals, abs() is not.
     return f"{'-' if amount < 0 else ''}{sign}{amount.copy_abs():.2f}"
 
 
