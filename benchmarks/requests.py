@@ -25,7 +25,7 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
-from exporter.simulator.in_process import Direct
+from exporter.simulator.in_process import InProcessClient
 from exporter.simulator.options import Shape, SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
@@ -77,7 +77,7 @@ def cases(*, quick: bool) -> list[Case]:
 async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World]:
     """Export in memory; return the requests, the records held, and the world."""
     world = World.of(options)
-    direct = Direct(world)
+    client = InProcessClient(world)
     held: dict[Span, tuple[Certificate, pa.Table]] = {}
 
     async def commit(certificate: Certificate, table: pa.Table) -> None:
@@ -89,7 +89,7 @@ async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World
     first, last = options.span()
     settings = Settings(api_key="none", start=first, end=last, start_asked="", end_asked="", timezone="Asia/Shanghai")
     engine = Engine(
-        settings, direct.ask, commit=commit, off_loop=inline, emit=lambda _: None, latency=lambda: 0.0, clock=time.time
+        settings, client.ask, commit=commit, off_loop=inline, emit=lambda _: None, latency=lambda: 0.0, clock=time.time
     )
     whole = await engine.freeze()
     await engine.cover(whole, [whole], committed=0)
@@ -97,22 +97,22 @@ async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World
         raise failure
     await engine.check(whole, lambda: [held[span][0] for span in sorted(held)], lambda span: held[span][1])
     records = [record for span in sorted(held) for record in columns.records(held[span][1])]
-    return len(direct.requests), records, world
+    return len(client.requests), records, world
 
 
 async def by_fan_out(options: SimulatorOptions) -> tuple[int, list[Record], World]:
     """Export as it is usually written: page 1 tells `total_page`, all other pages are asked at once."""
     world = World.of(options)
-    direct = Direct(world)
+    client = InProcessClient(world)
     first, last = options.span()
-    opening = await direct.ask(PageRequest(first=first, last=last))
+    opening = await client.ask(PageRequest(first=first, last=last))
     pages = await asyncio.gather(
         *(
-            direct.ask(PageRequest(first=first, last=last, page=page))
+            client.ask(PageRequest(first=first, last=last, page=page))
             for page in range(2, (opening.total_page or 1) + 1)
         )
     )
-    return len(direct.requests), [record for answer in (opening, *pages) for record in answer.records], world
+    return len(client.requests), [record for answer in (opening, *pages) for record in answer.records], world
 
 
 def losses(records: Sequence[Record], world: World) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from exporter.cli import app
-from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, Work, options_of
+from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, options_of
 
 COMMANDS = Path(__file__).with_name("commands.md")
 README = COMMANDS.parent.parent / "README.md"
@@ -41,7 +41,7 @@ def options_table() -> str:
     """Return the README's table: the options of `run`, with what holds when nothing is said."""
     rows = [
         f"| `--{name.replace('_', '-')}` | {option.described} |"
-        for group in (QueryOptions, ConnectionOptions, Work, OutputOptions)
+        for group in (QueryOptions, ConnectionOptions, RunOptions, OutputOptions)
         for name, option in options_of(group).items()
     ]
     return "\n".join(["| option | |", "|---|---|", *rows])

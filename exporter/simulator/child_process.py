@@ -1,4 +1,4 @@
-"""Serve from a process of its own, for tests and benchmarks whose own process must not be disturbed."""
+"""Serve from a child process, for tests and benchmarks whose own process must not be disturbed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROGRAM = (
 
 @contextmanager
 def serving_apart(options: SimulatorOptions | None = None) -> Iterator[str]:
-    """Start a server in another process; yield its URL once it is ready; stop it in the end, however this one ends."""
+    """Start a server in another process; yield its URL once it is ready; stop it at the end, even if killed."""
     command = [sys.executable, "-c", _PROGRAM, dumps(options or SimulatorOptions()).hex()]
     with Popen(command, text=True, stdin=PIPE, stdout=PIPE) as process:  # noqa: S603 - our own program
         try:

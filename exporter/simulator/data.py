@@ -1,4 +1,4 @@
-"""Make orders from a seed: encoded records, and beside them what a server filters and sorts by.
+"""Make orders from a seed: encoded records, and the columns that a server filters and sorts by.
 
 An order is a moment and 64 random bits; tables turn the bits into its fields. A million take seconds and 300 MB.
 """
@@ -22,13 +22,13 @@ from exporter.vendor.orders import API_ZONE, Record
 
 IMAGES = 10_000  # cloud phones `image-0000` to `image-9999`
 REFUND = 7  # code of `type`
-_REFUNDABLE = 500  # a refund is one of so many latest orders'
+_REFUNDABLE = 500  # a refund refunds one of this many latest orders
 _INCOME = frozenset({3, 5, 6, 7, 9})  # types whose amount has no minus: recharge, redeem, gift, refund, receive
 
 _TYPE_WEIGHTS = (30, 40, 8, 8, 2, 3, 4, 3, 2)
 _PRODUCT_WEIGHTS = (12, 50, 10, 3, 4, 6, 3, 4, 3, 3, 2)
 _STATUS_WEIGHTS = (6, 5, 6, 2, 76, 4, 1)
-_PATIENCE = (
+_TIME_TO_PAY = (
     1800,
     1800,
     1800,
@@ -38,14 +38,14 @@ _CURRENCIES = ("$",) * 13 + ("¥", "￥", "€")
 
 
 @dataclass(slots=True)
-class Columns:
-    """Orders side by side, ascending by `moments`; `rows` are the records as JSON in English."""
+class OrderColumns:
+    """Orders as columns, ascending by `moments`; `rows` are the records as JSON in English."""
 
     rows: list[bytes] = field(default_factory=list)
     moments: array[int] = field(default_factory=lambda: array("q"))
     """Milliseconds since 1970."""
     deadlines: array[int] = field(default_factory=lambda: array("I"))
-    """Unix seconds until which an order can be paid; 0: it counts down to nothing."""
+    """Unix seconds until which an order can be paid; 0: it has no countdown."""
     amounts: array[int] = field(default_factory=lambda: array("q"))
     """Hundredths of the currency."""
     images: array[int] = field(default_factory=lambda: array("H"))
@@ -56,13 +56,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def insert(self, index: int, other: Columns) -> None:
+    def insert(self, index: int, other: OrderColumns) -> None:
         """Put the orders of `other` before the order at `index`."""
         for name in self.__slots__:
             getattr(self, name)[index:index] = getattr(other, name)
 
     def delete(self, index: int) -> None:
-        """Take the order at `index` out."""
+        """Remove the order at `index`."""
         for name in self.__slots__:
             del getattr(self, name)[index]
 
@@ -71,12 +71,12 @@ class _Kind(NamedTuple):
     type: int
     product: int
     status: int
-    head: str
+    before_number: str
     """The record up to the digits of its number."""
-    middle: str
-    """From behind the number up to the digits of the image."""
-    tail: str
-    """From behind the image up to the amount."""
+    before_image: str
+    """After the number, up to the digits of the image."""
+    before_amount: str
+    """After the image, up to the amount."""
     income: bool
     unpaid: bool
 
@@ -85,14 +85,14 @@ def _kind(random: Random) -> _Kind:
     (type_code,) = random.choices(range(1, 10), _TYPE_WEIGHTS)
     (product_code,) = random.choices(range(1, 12), _PRODUCT_WEIGHTS)
     (status_code,) = random.choices(range(1, 8), _STATUS_WEIGHTS)
-    type_label = label("type", type_code)
+    type_label, days = label("type", type_code), random.choice((7, 30, 90, 180, 360))
     return _Kind(
         type=type_code,
         product=product_code,
         status=status_code,
-        head=f'{{"type":"{type_label}","order_id":"DP',
-        middle=f'","product":"{label("product", product_code)}","description":"{type_label} for image-',
-        tail=f', {random.choice((7, 30, 90, 180, 360))} days","status":"{label("status", status_code)}","total":"',
+        before_number=f'{{"type":"{type_label}","order_id":"DP',
+        before_image=f'","product":"{label("product", product_code)}","description":"{type_label} for image-',
+        before_amount=f', {days} days","status":"{label("status", status_code)}","total":"',
         income=type_code in _INCOME,
         unpaid=status_code == UNPAID,
     )
@@ -113,7 +113,7 @@ _CLOCK = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
 
 
 def image_number(name: str) -> int:
-    """Return the number of a cloud phone's name, -1 for a name that no phone has."""
+    """Return the number of a cloud phone's name, -1 if no phone has the name."""
     digits = name.removeprefix("image-")
     return int(digits) if name == f"image-{digits:0>4}" and digits.isdecimal() else -1
 
@@ -123,16 +123,16 @@ def _number(index: int) -> int:
     return 10**17 + (index * 0x9E3779B97F4A7C15 & 0xFF_FFFF_FFFF_FFFF)
 
 
-def make_orders(moments: array[int], random: Random, *, first_index: int = 0) -> Columns:
+def make_orders(moments: array[int], random: Random, *, first_index: int = 0) -> OrderColumns:
     """Return an order for each of the ascending `moments` (milliseconds, kept as they are)."""
-    columns = Columns(moments=moments)
+    columns = OrderColumns(moments=moments)
     words = array("Q", random.randbytes(8 * len(moments)))
     recent: deque[int] = deque(maxlen=_REFUNDABLE)
     days: dict[int, str] = {}
     rows, amounts, images = columns.rows, columns.amounts, columns.images
     types, products, statuses, deadlines = columns.types, columns.products, columns.statuses, columns.deadlines
     for index, (moment, word) in enumerate(zip(moments, words, strict=True)):
-        kind_type, product, status, head, middle, tail, income, unpaid = _KINDS[word & 1023]
+        kind_type, product, status, before_number, before_image, before_amount, income, unpaid = _KINDS[word & 1023]
         amount, amount_text = _AMOUNTS[word >> 10 & 1023]
         image = (word >> 20) % IMAGES
         number = _number(first_index + index)
@@ -144,11 +144,11 @@ def make_orders(moments: array[int], random: Random, *, first_index: int = 0) ->
             date = days[day] = dt.date.fromordinal(719_163 + day).isoformat()
         deadline, expired_at = 0, ""
         if unpaid:
-            deadline = second + _PATIENCE[word >> 60 & 3]
+            deadline = second + _TIME_TO_PAY[word >> 60 & 3]
             expired_at = dt.datetime.fromtimestamp(deadline, API_ZONE).isoformat()
         sign = "" if income or not amount else "-"
         rows.append(
-            f"{head}{number:018}{middle}{image:04}{tail}{sign}{amount_text}"
+            f"{before_number}{number:018}{before_image}{image:04}{before_amount}{sign}{amount_text}"
             f'","created_at":"{date}{_CLOCK[rest // 60]}{rest % 60:02}+08:00"'
             f',"expired_at":"{expired_at}","expired_seconds":0}}'.encode()
         )
@@ -162,9 +162,9 @@ def make_orders(moments: array[int], random: Random, *, first_index: int = 0) ->
     return columns
 
 
-def given_orders(records: Iterable[Record], moments: Sequence[int]) -> Columns:
+def given_orders(records: Iterable[Record], moments: Sequence[int]) -> OrderColumns:
     """Return columns that hold the given records as they are; labels that no table knows have the code 0."""
-    columns = Columns(moments=array("q", moments))
+    columns = OrderColumns(moments=array("q", moments))
     for record in records:
         columns.rows.append(orjson.dumps(record))
         columns.deadlines.append(0)

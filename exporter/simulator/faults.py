@@ -1,4 +1,4 @@
-"""Spoil answers: what servers, proxies and lines do to them. Pure: a fault turns a body into a `Reply` to be sent."""
+"""Spoil responses as servers, proxies and networks do. Pure: a fault turns a body into the `WireResponse` to send."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ REFUSAL = b'{"code":%d,"message":"Request too frequent, please try again later."
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """The share of answers, 0 to 1, that each fault spoils; one answer has one fault at most."""
+    """The share of responses, 0 to 1, that each fault spoils; one response has one fault at most."""
 
     server_error: float = 0.0
     """HTTP 500, 502, 503 or 504 with a page of HTML."""
     html: float = 0.0
-    """HTTP 200 with a page of HTML in place of JSON."""
+    """HTTP 200 with a page of HTML instead of JSON."""
     reset: float = 0.0
-    """The connection is reset before the answer."""
+    """The connection is reset before the response."""
     cut: float = 0.0
     """The connection ends in the middle of the body."""
     malformed: float = 0.0
@@ -35,21 +35,21 @@ class Faults:
     code_500: float = 0.0
     """HTTP 200 with an envelope of code 500."""
     stall: float = 0.0
-    """Nothing comes for `stall_seconds`, then the right answer."""
+    """Nothing comes for `stall_seconds`, then the right response."""
     slow: float = 0.0
-    """The right answer, in small pieces over `slow_seconds`."""
+    """The right response, in small pieces over `slow_seconds`."""
     gzip: float = 0.0
-    """The right answer, compressed, for those who accept it."""
+    """The right response, compressed, for clients that accept it."""
     refusals: float = 0.0
-    """The start of a burst of `burst` refusals for pace, whatever the pace was."""
+    """The start of a burst of `burst` refusals for pace, whatever the pace is."""
     stall_seconds: float = 30.0
     """How long a stall lasts."""
     slow_seconds: float = 1.0
-    """How long a slow answer takes."""
+    """How long a slow response takes."""
     burst: int = 3
     """How many requests in a row a burst refuses."""
     script: tuple[str, ...] = ()
-    """The faults of the first requests by name, one each, `none` for none; the shares hold from there on."""
+    """The faults of the first requests by name, one each, `none` for none; the shares apply after them."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.script) - {*KINDS, "none"}:
@@ -64,7 +64,7 @@ class Faults:
 
     @classmethod
     def of_all_kinds(cls, share: float, *, stall_seconds: float = 0.5, slow_seconds: float = 0.2) -> Faults:
-        """Return faults of every kind, equally often, that together spoil `share` of the answers."""
+        """Return faults of every kind, equally often, that together spoil `share` of the responses."""
         shares: dict[str, Any] = dict.fromkeys(KINDS, share / len(KINDS))
         return cls(**shares, stall_seconds=stall_seconds, slow_seconds=slow_seconds)
 
@@ -74,15 +74,15 @@ KINDS = tuple(item.name for item in fields(Faults) if item.type == "float" and n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What goes out in place of a plain answer. `status` 0: nothing, the connection is reset."""
+class WireResponse:
+    """What is sent for a request. `status` 0: nothing, the connection is reset."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     encoding: str | None = None
     sent: int | None = None
-    """How many bytes of the body really leave before the connection ends; None: all."""
+    """How many bytes of the body are sent before the connection ends; None: all."""
     delay: float = 0.0
     """Seconds before the first byte."""
     duration: float = 0.0
@@ -99,31 +99,31 @@ def _page(title: bytes) -> bytes:
     return _HTML % (title, title)
 
 
-def _server_error(_body: bytes, _faults: Faults, random: Random) -> Reply:
+def _server_error(_body: bytes, _faults: Faults, random: Random) -> WireResponse:
     status = random.choice(tuple(_STATUSES))
-    return Reply(status=status, body=_page(_STATUSES[status]), content_type="text/html")
+    return WireResponse(status=status, body=_page(_STATUSES[status]), content_type="text/html")
 
 
-_SPOILERS: Mapping[str, Callable[[bytes, Faults, Random], Reply]] = MappingProxyType(
+_SPOILERS: Mapping[str, Callable[[bytes, Faults, Random], WireResponse]] = MappingProxyType(
     {
         "server_error": _server_error,
-        "html": lambda _body, _faults, _random: Reply(body=_page(b"Just a moment..."), content_type="text/html"),
-        "reset": lambda _body, _faults, _random: Reply(status=0),
-        "cut": lambda body, _faults, random: Reply(body=body, sent=random.randrange(len(body))),
-        "malformed": lambda body, _faults, random: Reply(body=body[: random.randrange(1, len(body))]),
-        "empty": lambda _body, _faults, _random: Reply(),
-        "null_data": lambda _body, _faults, _random: Reply(body=b'{"code":200,"data":null,"message":"Success"}'),
-        "code_500": lambda _body, _faults, _random: Reply(body=b'{"code":500,"message":"Internal error"}'),
-        "stall": lambda body, faults, _random: Reply(body=body, delay=faults.stall_seconds),
-        "slow": lambda body, faults, _random: Reply(body=body, duration=faults.slow_seconds),
-        "gzip": lambda body, _faults, _random: Reply(body=gzip.compress(body, 1), encoding="gzip"),
-        "refusals": lambda _body, _faults, _random: Reply(body=REFUSAL),
+        "html": lambda _body, _faults, _random: WireResponse(body=_page(b"Just a moment..."), content_type="text/html"),
+        "reset": lambda _body, _faults, _random: WireResponse(status=0),
+        "cut": lambda body, _faults, random: WireResponse(body=body, sent=random.randrange(len(body))),
+        "malformed": lambda body, _faults, random: WireResponse(body=body[: random.randrange(1, len(body))]),
+        "empty": lambda _body, _faults, _random: WireResponse(),
+        "null_data": lambda _body, _faults, _random: WireResponse(body=b'{"code":200,"data":null,"message":"Success"}'),
+        "code_500": lambda _body, _faults, _random: WireResponse(body=b'{"code":500,"message":"Internal error"}'),
+        "stall": lambda body, faults, _random: WireResponse(body=body, delay=faults.stall_seconds),
+        "slow": lambda body, faults, _random: WireResponse(body=body, duration=faults.slow_seconds),
+        "gzip": lambda body, _faults, _random: WireResponse(body=gzip.compress(body, 1), encoding="gzip"),
+        "refusals": lambda _body, _faults, _random: WireResponse(body=REFUSAL),
     }
 )
 
 
-def spoiled(kind: str, body: bytes, *, faults: Faults | None = None, random: Random | None = None) -> Reply:
-    """Return what is sent when `kind` hits the answer `body`."""
+def spoiled(kind: str, body: bytes, *, faults: Faults | None = None, random: Random | None = None) -> WireResponse:
+    """Return what is sent when `kind` hits the response `body`."""
     return _SPOILERS[kind](body, faults or Faults(), random or Random(0))
 
 

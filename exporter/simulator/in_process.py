@@ -10,20 +10,20 @@ from exporter.simulator.world import World
 from exporter.vendor.orders import SUCCESS, PageRequest, PageResponse
 
 
-class Direct:
-    """A way to ask a world as a client would, without a line in between: no faults, no pace."""
+class InProcessClient:
+    """A client of a world in the same process: no network, no faults, no pace."""
 
     def __init__(self, world: World, *, language: str = "en") -> None:
         self.world = world
         self.requests: list[PageRequest] = []
-        """What was asked, in order."""
+        """All requests, in order."""
         self._language = language
 
     async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:  # noqa: ARG002 - nothing waits here
-        """Return the world's answer; raise RejectedError if it refuses."""
+        """Return the world's response; raise RejectedError if it refuses."""
         await asyncio.sleep(0)
         self.requests.append(request)
-        envelope = self.world.answer(request.body(), language=self._language)
+        envelope = self.world.response(request.body(), language=self._language)
         if envelope["code"] != SUCCESS:
             text = str(envelope["message"])
             raise RejectedError(f"{request}: {envelope['code']} {text}", code=envelope["code"], text=text)

@@ -1,4 +1,4 @@
-"""Put a record into the language of `Lang`. The labels of zh-TW and ru are made up: they are not documented (?)."""
+"""Translate a record into the language of `Lang`. Those of zh-TW and ru are made up: they are not documented (?)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def code_of(field: str, text: object) -> int:
 
 
 def translated(row: bytes, language: str, type_code: int, product_code: int, status_code: int) -> bytes:
-    """Return an English record with the labels of its codes in `language`; a text that is no such label stays."""
+    """Return an English record with the labels of its codes in `language`; any other text stays."""
     for english, text in _replacements(language, type_code, product_code, status_code):
         row = row.replace(english, text, 1)
     return row

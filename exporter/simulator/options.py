@@ -1,4 +1,4 @@
-"""Say what the simulator holds and how it behaves. Light to import: no server, no data."""
+"""Declare what the simulator holds and how it behaves. Light to import: no server, no data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = Literal["flat", "bursty", "late", "days"]
 
 _FROZEN_END = dt.datetime(2026, 1, 1, tzinfo=API_ZONE)
 _DEFAULT_DAYS = 730
-_AFTER_END = 60  # seconds; a clock that stands still stands where an export that ends a minute ago sees all
+_AFTER_END = 60  # seconds; a frozen clock shows a moment at which the last order is no longer new
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class SimulatorOptions:
     end: str | None = None
     """When the last order may be made; default: 2026-01-01, or now when the clock runs."""
     shape: Shape = "flat"
-    """How the orders lie in time: evenly, in bursts, in the last tenth of the range, or at the edges of days."""
+    """How the orders are spread in time: evenly, in bursts, in the last tenth of the range, or at the edges of days."""
     ties: int = 0
-    """Orders come in groups of up to so many in one second, and never more in one second; 0: as it happens."""
+    """Orders come in groups of at most this many in one second, and never more; 0: as chance has it."""
     rate: float = 0.0
-    """Requests a second that are served; 0: any number."""
+    """Requests a second that are served; 0: without limit."""
     rule: RuleName = "gap"
     """How the rate is counted: a minimum gap, a fixed second of the clock, or a sliding second."""
     strict: bool = False
@@ -44,17 +44,17 @@ class SimulatorOptions:
     refusal: Literal["160004", "429"] = "160004"
     """How a request that comes too soon is refused: by code 160004 with HTTP 200, or by HTTP 429."""
     retry_after: int = 0
-    """Seconds that `Retry-After` tells on HTTP 429; 0: no such header."""
+    """`Retry-After` of HTTP 429, in seconds; 0: no such header."""
     jitter: float = 0.0
-    """Seconds by which a request arrives late at most, evenly spread, before its rate is counted."""
+    """Each request arrives late by up to this many seconds, evenly spread, before its rate is counted."""
     latency: float = 0.0
-    """Seconds from a request's arrival to its answer."""
+    """Seconds from a request's arrival to its response."""
     frozen: bool = True
-    """The clock stands still, a minute after the end, so that countdowns and default ranges never change."""
+    """The clock is frozen a minute after the end, so that countdowns and default ranges never change."""
     faults: Faults = field(default_factory=Faults)
-    """What goes wrong on the way."""
+    """What goes wrong."""
     quirks: Quirks = field(default_factory=Quirks)
-    """Where the server surprises."""
+    """How the server differs from its documents."""
     key: str = "simulator"
     """The key that is accepted."""
     host: str = "127.0.0.1"

@@ -1,6 +1,6 @@
 """Find the orders of a span that filters let through, and the pages that they make once sorted.
 
-Orders are told by their index by creation. Nothing gets slower with the page number.
+Orders are identified by their index in order of creation. No page is slower than the first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from random import Random
 
 import orjson
 
-from exporter.simulator.data import Columns, image_number
+from exporter.simulator.data import OrderColumns, image_number
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.requests import Request, Selection
 
@@ -20,34 +20,34 @@ _CACHED = 8  # filtered or sorted indices that are kept; those of a million orde
 
 
 class Lookup:
-    """What a server looks up in its orders, with the surprises of its bounds and sorting."""
+    """Find orders as a server does, with the surprises of its bounds and sorting."""
 
-    def __init__(self, columns: Columns, quirks: Quirks, random: Random) -> None:
+    def __init__(self, columns: OrderColumns, quirks: Quirks, random: Random) -> None:
         self._columns = columns
         self._quirks = quirks
         self._random = random
         self._cache: dict[object, Sequence[int]] = {}
 
     def forget(self) -> None:
-        """Look again: the orders have changed."""
+        """Drop what is cached: the orders have changed."""
         self._cache.clear()
 
     def bounds(self, first: int, last: int) -> tuple[int, int]:
-        """Return which indices lie in the span of Unix seconds: from, and up to but not including."""
+        """Return the indices `[low, high)` of the orders in a span of Unix seconds, as the server reads its bounds."""
         moments, quirks = self._columns.moments, self._quirks
         low = (bisect_right if quirks.open_start else bisect_left)(moments, first * 1000)
         high = (bisect_left if quirks.open_end else bisect_right)(moments, last * 1000)
         return low, max(low, high)
 
     def find(self, filters: Selection, low: int, high: int) -> Sequence[int]:
-        """Return the ascending indices from `low` up to but not including `high` that the filters let through."""
+        """Return the ascending indices in `[low, high)` that the filters let through."""
         if filters == Selection():
             return range(low, high)
         chosen = self._cached(filters, lambda: self._filtered(filters))
         return chosen[bisect_left(chosen, low) : bisect_left(chosen, high)]
 
     def page(self, found: Sequence[int], start: int, stop: int, request: Request) -> Sequence[int]:
-        """Return what stands at places `start` up to but not including `stop` once the found ones are sorted."""
+        """Return the orders `[start, stop)` of those found, once they are sorted as requested."""
         stop = min(stop, len(found))
         if start >= stop:
             return ()
@@ -88,7 +88,7 @@ class Lookup:
         return self._cache[key]
 
     def _shuffled(self, found: Sequence[int], start: int, stop: int) -> Sequence[int]:
-        """Return the places `start` to `stop`, not empty, after every group of one moment was shuffled."""
+        """Return the orders `[start, stop)`, at least one, after every group of one moment was shuffled."""
         moments = self._columns.moments
         left = bisect_left(found, bisect_left(moments, moments[found[start]]))
         right = bisect_left(found, bisect_right(moments, moments[found[stop - 1]]))

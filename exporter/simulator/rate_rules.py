@@ -1,6 +1,6 @@
-"""Say whether a request comes too soon, by each of the ways in which a limit may be counted. The caller owns the clock.
+"""Decide whether a request comes too soon, for each way in which a limit may be counted. The caller owns the clock.
 
-Times are seconds on any clock that never goes back; `rate` is requests a second. A rate that is no whole number is
+Times are seconds on any clock that never goes back; `rate` is requests a second. A rate that is not an integer is
 counted over the shortest period that holds whole requests: 0.9 is one in 1.11 s, 1.5 is two in 1.33 s.
 """
 

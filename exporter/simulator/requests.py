@@ -1,4 +1,4 @@
-"""Read a request's body as the API does: defaults, bounds, filters; refuse what has no sense."""
+"""Read a request's body as the API does: defaults, bounds, filters; refuse what makes no sense."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from exporter.vendor.orders import API_ZONE, DEFAULT_PAGE_SIZE
 
 _DEFAULT_DAYS = 7  # D
 _CODES = {"status": range(1, 8), "type": range(1, 10), "product_type": range(1, 12)}
-WRONG_PARAMETER = 400  # ?: the documents tell no code
+WRONG_PARAMETER = 400  # ?: the documents name no code
 
 
 class RefusedError(Exception):
-    """The request is answered by an envelope with this code and message."""
+    """The response is an envelope with this code and message."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which orders are wanted beside their time; an empty field wants all."""
+    """The filters of a request but its range; an empty field lets all orders through."""
 
     status: frozenset[int] = frozenset()
     type: frozenset[int] = frozenset()
@@ -48,7 +48,7 @@ class Request:
 
 
 def read_request(body: object, now: float) -> Request:
-    """Return what a request asks for at Unix second `now`; raise RefusedError if it can't be told."""
+    """Return what a request asks for at Unix second `now`; raise RefusedError if it makes no sense."""
     if not isinstance(body, dict):
         raise RefusedError(WRONG_PARAMETER, "the body must be a JSON object")
     first, last = default_range(now)

@@ -1,4 +1,4 @@
-"""Serve a world over HTTP, at a limited rate and with faults; count what comes in."""
+"""Serve a world over HTTP, at a limited rate and with faults; count the requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from random import Random
 import orjson
 from aiohttp import web
 
-from exporter.simulator.faults import REFUSAL, Reply, Spoiler, spoiled
+from exporter.simulator.faults import REFUSAL, Spoiler, WireResponse, spoiled
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.rate_rules import rule
 from exporter.simulator.requests import WRONG_PARAMETER
@@ -48,15 +48,15 @@ class Simulator:
         """Return the application: the endpoint, `GET /statistics`, `POST /statistics/reset`."""
         app = web.Application()
         app.router.add_post(ENDPOINT, self._list_orders)
-        app.router.add_get("/statistics", self._tell_statistics)
+        app.router.add_get("/statistics", self._show_statistics)
         app.router.add_post("/statistics/reset", self._reset_statistics)
         return app
 
-    def decide(self, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
+    def decide(self, headers: Mapping[str, str], body: bytes, now: float) -> WireResponse:
         """Return what is sent to a request that arrives at `now`, in seconds on a monotonic clock."""
         if headers.get(KEY_HEADER) != self.options.key:
             self.statistics.unauthorized += 1
-            return Reply(body=_UNAUTHORIZED)
+            return WireResponse(body=_UNAUTHORIZED)
         if not self._rule.allows(now):
             self.statistics.refused += 1
             return self._refusal()
@@ -66,18 +66,20 @@ class Simulator:
         language = headers.get("Lang", "en")
         self.statistics.serve((body, language), fault)
         try:
-            answer = self.world.reply(orjson.loads(body), language=language if language in LANGUAGES else "en")
+            envelope = self.world.response_bytes(
+                orjson.loads(body), language=language if language in LANGUAGES else "en"
+            )
         except orjson.JSONDecodeError:
-            answer = _NO_JSON
+            envelope = _NO_JSON
         if fault is None:
-            return Reply(body=answer)
-        return spoiled(fault, answer, faults=self.options.faults, random=self._random)
+            return WireResponse(body=envelope)
+        return spoiled(fault, envelope, faults=self.options.faults, random=self._random)
 
-    def _refusal(self) -> Reply:
+    def _refusal(self) -> WireResponse:
         if self.options.refusal == "160004":
-            return Reply(body=REFUSAL)
+            return WireResponse(body=REFUSAL)
         wait = self.options.retry_after
-        return Reply(status=429, body=b"Too Many Requests", headers={"Retry-After": str(wait)} if wait else {})
+        return WireResponse(status=429, body=b"Too Many Requests", headers={"Retry-After": str(wait)} if wait else {})
 
     async def _list_orders(self, request: web.Request) -> web.StreamResponse:
         if self.options.jitter:
@@ -85,38 +87,38 @@ class Simulator:
         now = time.monotonic()
         self.statistics.arrive(now)
         try:
-            reply = self.decide(request.headers, await request.read(), now)
-            if delay := self.options.latency + reply.delay:
+            wire = self.decide(request.headers, await request.read(), now)
+            if delay := self.options.latency + wire.delay:
                 await asyncio.sleep(delay)
-            return await self._send(request, reply)
+            return await self._send(request, wire)
         finally:
             self.statistics.in_flight -= 1
 
-    async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        headers = {"Content-Type": reply.content_type, "Date": _date(int(self.world.now())), **reply.headers}
-        if reply.encoding:
-            headers["Content-Encoding"] = reply.encoding
-        if reply.status and reply.sent is None and not reply.duration:
-            return web.Response(status=reply.status, body=reply.body, headers=headers)
+    async def _send(self, request: web.Request, wire: WireResponse) -> web.StreamResponse:
+        headers = {"Content-Type": wire.content_type, "Date": _date(int(self.world.now())), **wire.headers}
+        if wire.encoding:
+            headers["Content-Encoding"] = wire.encoding
+        if wire.status and wire.sent is None and not wire.duration:
+            return web.Response(status=wire.status, body=wire.body, headers=headers)
         transport = request.transport
-        if not reply.status:
+        if not wire.status:
             if transport is not None:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 transport.abort()
             return web.Response()
-        response = web.StreamResponse(status=reply.status, headers=headers)
-        response.content_length = len(reply.body)
+        response = web.StreamResponse(status=wire.status, headers=headers)
+        response.content_length = len(wire.body)
         await response.prepare(request)
-        body = reply.body[: reply.sent]
+        body = wire.body[: wire.sent]
         size = max(1, len(body) // _PIECES)
         for start in range(0, len(body), size):
             await response.write(body[start : start + size])
-            await asyncio.sleep(reply.duration / _PIECES)
-        if reply.sent is not None and transport is not None:
+            await asyncio.sleep(wire.duration / _PIECES)
+        if wire.sent is not None and transport is not None:
             transport.close()
         return response
 
-    async def _tell_statistics(self, _request: web.Request) -> web.Response:
+    async def _show_statistics(self, _request: web.Request) -> web.Response:
         return web.json_response(self.statistics.as_json() | {"cpu_seconds": time.process_time()})
 
     async def _reset_statistics(self, _request: web.Request) -> web.Response:
@@ -136,7 +138,7 @@ def make_app(options: SimulatorOptions, world: World | None = None) -> web.Appli
 
 @asynccontextmanager
 async def serving(options: SimulatorOptions | None = None, world: World | None = None) -> AsyncIterator[Simulator]:
-    """Serve in the running loop; yield the simulator, whose `url` and `statistics` tell where and what."""
+    """Serve in the running loop; yield the simulator, with its `url` and its `statistics`."""
     options = options or SimulatorOptions()
     simulator = Simulator(options, world)
     runner = web.AppRunner(simulator.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -165,7 +167,7 @@ async def _serve_until_stopped(options: SimulatorOptions, *, attached: bool) -> 
     if attached:
         loop.add_reader(sys.stdin, stopped.set)
     async with serving(options) as simulator:
-        gc.freeze()  # looking through millions of orders for garbage would take as long as some answers
+        gc.freeze()  # looking through millions of orders for garbage would take as long as some responses
         sys.stdout.write(f"{simulator.url}\n")
         sys.stdout.flush()
         await stopped.wait()

@@ -11,18 +11,18 @@ from typing import Any
 
 @dataclass(slots=True)
 class ServerStatistics:
-    """What came in and what became of it, since the start or the last reset."""
+    """The requests that came, and what was done with them, since the start or the last reset."""
 
     served: int = 0
-    """Requests answered by a page or by an envelope that refuses their parameters."""
+    """Requests that got a page, or an envelope that refuses their parameters."""
     refused: int = 0
     """Requests that came too soon."""
     unauthorized: int = 0
     """Requests with a wrong key."""
     repeated: int = 0
-    """Requests for a page that had been served before without a fault."""
+    """Requests for a page that had already been served without a fault."""
     faults: Counter[str] = field(default_factory=Counter)
-    """Answers spoiled, by the kind of the fault."""
+    """Responses spoiled, by kind of fault."""
     in_flight: int = 0
     peak_in_flight: int = 0
     arrivals: array[float] = field(default_factory=lambda: array("d"))
@@ -31,7 +31,7 @@ class ServerStatistics:
 
     @property
     def requests(self) -> int:
-        """How many requests came, whatever became of them."""
+        """How many requests came, served or not."""
         return len(self.arrivals)
 
     def arrive(self, now: float) -> None:
@@ -41,7 +41,7 @@ class ServerStatistics:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
     def serve(self, page: object, fault: str | None) -> None:
-        """Count an answer to the question `page`, hit by a fault or not."""
+        """Count a response to the request `page`, spoiled by a fault or not."""
         key = hash(page)
         self.repeated += key in self._served_pages
         if fault:

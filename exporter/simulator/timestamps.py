@@ -52,7 +52,7 @@ def _group_sizes(rows: int, ties: int, random: Random) -> list[int]:
 
 
 def _thin_out(seconds: list[int], first: int, last: int, ties: int) -> None:
-    """Move ascending seconds as little as needed for no more than `ties` orders to share one."""
+    """Move ascending seconds as little as needed so that at most `ties` orders share one."""
     if len(seconds) > ties * (last - first + 1):
         raise ValueError(f"{len(seconds)} orders don't fit into {last - first + 1} seconds with {ties} a second")
     for index in range(ties, len(seconds)):

@@ -1,4 +1,4 @@
-"""Answer requests from the orders that there are: the API without HTTP."""
+"""Respond to requests from the orders that exist: the API without HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from exporter.simulator.data import Columns, given_orders, make_orders
+from exporter.simulator.data import OrderColumns, given_orders, make_orders
 from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.query import Lookup
@@ -24,13 +24,13 @@ _START = b'{"code":200,"data":{"list":'
 
 
 class World:
-    """All orders of a team, a clock, and the API's answers with their surprises.
+    """All orders of a team, a clock, and the API's responses with their surprises.
 
-    `requests` counts the requests answered; `drifted` holds, in English, every order that came or vanished meanwhile.
+    `requests` counts the requests; `drifted` holds, in English, every order that appeared or vanished since the start.
     """
 
     def __init__(
-        self, columns: Columns, *, clock: Callable[[], float], quirks: Quirks | None = None, seed: int = 0
+        self, columns: OrderColumns, *, clock: Callable[[], float], quirks: Quirks | None = None, seed: int = 0
     ) -> None:
         self.columns = columns
         self.quirks = quirks or Quirks()
@@ -41,7 +41,7 @@ class World:
         self._made = len(columns)
         self._next_deadline = 0
         self._lookup = Lookup(columns, self.quirks, self._random)
-        self._settle(clock())  # not in the first answer, which an export measures
+        self._settle(clock())  # not in the first response, whose time an export measures
 
     @classmethod
     def of(cls, options: SimulatorOptions) -> World:
@@ -63,7 +63,7 @@ class World:
 
     @classmethod
     def holding(cls, records: Iterable[Record], *, now: float, quirks: Quirks | None = None, seed: int = 0) -> World:
-        """Hold the given records as they are, in the order of their `created_at`; their countdowns stand still."""
+        """Hold the given records as they are, in the order of their `created_at`; their countdowns do not run."""
         ordered = sorted(records, key=second_of)
         columns = given_orders(ordered, [second_of(record) * 1000 for record in ordered])
         return cls(columns, clock=lambda: now, quirks=quirks, seed=seed)
@@ -72,12 +72,12 @@ class World:
         """Return the time of the server's clock in Unix seconds."""
         return self._clock()
 
-    def answer(self, body: object, *, language: str = "en") -> dict[str, Any]:
-        """Return the envelope that answers a request's parsed body."""
-        envelope: dict[str, Any] = orjson.loads(self.reply(body, language=language))
+    def response(self, body: object, *, language: str = "en") -> dict[str, Any]:
+        """Return the envelope that responds to a request's parsed body."""
+        envelope: dict[str, Any] = orjson.loads(self.response_bytes(body, language=language))
         return envelope
 
-    def reply(self, body: object, *, language: str = "en") -> bytes:
+    def response_bytes(self, body: object, *, language: str = "en") -> bytes:
         """Return the envelope as the bytes that are sent."""
         self.requests += 1
         self._drift()
@@ -136,7 +136,7 @@ class World:
             self.change(self._random.randrange(len(moments)))
 
     def _settle(self, now: float) -> None:
-        """Let the orders expire whose time to pay is over."""
+        """Expire the orders whose time to pay is over."""
         if now < self._next_deadline:
             return
         statuses, deadlines = self.columns.statuses, self.columns.deadlines
@@ -151,7 +151,7 @@ class World:
         self._next_deadline = min(running, default=1 << 62)
 
     def _end(self, index: int, status: int) -> None:
-        """Give an order a status in which it counts down no more."""
+        """Give an order a status in which it no longer counts down."""
         columns = self.columns
         row, old = columns.rows[index], columns.statuses[index]
         if old:
@@ -206,10 +206,10 @@ class World:
             rows = [columns.rows[index] for index in indices]
             statuses = bytes(columns.statuses[index] for index in indices)
         if UNPAID in statuses:
-            for place, index in enumerate(indices):
+            for row, index in enumerate(indices):
                 if deadline := columns.deadlines[index]:
                     seconds = max(0, int(deadline - now))
-                    rows[place] = b"%b%d}" % (rows[place][: rows[place].rindex(b":") + 1], seconds)
+                    rows[row] = b"%b%d}" % (rows[row][: rows[row].rindex(b":") + 1], seconds)
         if language == "en":
             return rows
         return [
@@ -218,14 +218,14 @@ class World:
         ]
 
     def _numbers(self, request: Request, size: int, total: int) -> dict[str, Any]:
-        """Return what the answer says about itself beside its list."""
+        """Return the page fields of a response: all of its `data` but the list."""
         quirks = self.quirks
-        told = total + {"short": -1, "long": 7}.get(quirks.totals, 0)
-        told = max(0, min(told, quirks.total_cap or told))
+        shown = total + {"short": -1, "long": 7}.get(quirks.totals, 0)
+        shown = max(0, min(shown, quirks.total_cap or shown))
         numbers = {
             "page": {"right": request.page, "wrong": request.page + 1}.get(quirks.page_echo),
             "pagesize": {"real": size, "asked": request.page_size}.get(quirks.page_size_echo),
-            "total": {"text": str(told), "missing": None}.get(quirks.totals, told),
-            "total_page": -(-told // size),
+            "total": {"text": str(shown), "missing": None}.get(quirks.totals, shown),
+            "total_page": -(-shown // size),
         }
         return {name: number for name, number in numbers.items() if number is not None}

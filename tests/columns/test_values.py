@@ -13,7 +13,7 @@ from exporter.columns import extras, gather, records, typed
 from exporter.columns.record_codec import unpack
 from exporter.columns.text_formats import parse_money, parse_time, plain_money, plain_time
 from exporter.vendor.orders import FIELDS, Record
-from tests.columns.hostile_records import NO_TIMES, ODD_MONEY, ODD_TIMES, PLAIN, RECORDS, SPELLED, exactly
+from tests.columns.hostile_records import NO_TIMES, ODD_MONEY, ODD_TIMES, PLAIN, RECORDS, USUAL, exactly
 
 
 def row(change: dict[str, Any], *, language: str = "en") -> dict[str, Any]:
@@ -222,18 +222,18 @@ def test_extras_counts_values_and_those_that_no_column_holds() -> None:
     found = extras(typed([gather(page)], timezone="UTC", language="en"))
     assert (found.values, found.unparsed) == (8, 3)
     assert found.example == "order 'DP1': expired_seconds is 'soon'"
-    spelled = extras(typed([gather(page[:2])], timezone="UTC", language="en"))
-    assert (spelled.values, spelled.unparsed, spelled.example) == (2, 0, None)
+    reformatted = extras(typed([gather(page[:2])], timezone="UTC", language="en"))
+    assert (reformatted.values, reformatted.unparsed, reformatted.example) == (2, 0, None)
     assert extras(typed([gather([PLAIN])], timezone="UTC", language="en")).example is None
 
 
 NEW = st.dictionaries(
     st.text('":,~ab', max_size=4), st.text('":,{}\\~', max_size=4) | st.integers() | st.none() | st.just([{"a": ":"}])
 )
-"""Fields that no column has, with names and texts that are hard to tell from what JSON is made of."""
+"""Fields that no column has, with names and texts that are hard to distinguish from JSON's own syntax."""
 
 
-@given(page=st.lists(RECORDS | SPELLED, max_size=5), new=st.lists(NEW, min_size=5, max_size=5))
+@given(page=st.lists(RECORDS | USUAL, max_size=5), new=st.lists(NEW, min_size=5, max_size=5))
 def test_extras_counts_as_plain_python_does(page: list[Record], new: list[Record]) -> None:
     assert_extras_of([added | record for added, record in zip(new, page, strict=False)])
 

@@ -13,19 +13,19 @@ ASCENDING = {**ALWAYS, "sort_by": "created_at", "order": "asc", "pagesize": 500}
 
 
 def ask(world: World, *, language: str = "en", **body: Any) -> dict[str, Any]:
-    """Return the `data` of the answer to an ascending question about all times, changed by `body`."""
-    answer = world.answer({**ASCENDING, **body}, language=language)
-    assert answer["code"] == 200, answer
-    data: dict[str, Any] = answer["data"]
+    """Return the `data` of the response to an ascending request for all times, changed by `body`."""
+    response = world.response({**ASCENDING, **body}, language=language)
+    assert response["code"] == 200, response
+    data: dict[str, Any] = response["data"]
     return data
 
 
 def refusal(world: World, **body: Any) -> str:
-    """Return the message of the envelope that refuses a question."""
-    answer = world.answer({**ASCENDING, **body})
-    assert set(answer) == {"code", "message"}
-    assert answer["code"] == 400
-    return str(answer["message"])
+    """Return the message of the envelope that refuses a request."""
+    response = world.response({**ASCENDING, **body})
+    assert set(response) == {"code", "message"}
+    assert response["code"] == 400
+    return str(response["message"])
 
 
 def every_page(world: World, *, language: str = "en", **body: Any) -> list[Record]:

@@ -70,9 +70,9 @@ def test_pages_may_be_longer_than_asked() -> None:
     assert len(ask(odd(page_size=7), pagesize=2)["list"]) == 7
 
 
-@pytest.mark.parametrize(("totals", "told"), [("text", "10"), ("short", 9), ("long", 17), ("missing", None)])
-def test_totals_may_lie(totals: str, told: object) -> None:
-    assert ask(odd(totals=totals)).get("total") == told
+@pytest.mark.parametrize(("totals", "shown"), [("text", "10"), ("short", 9), ("long", 17), ("missing", None)])
+def test_totals_may_lie(totals: str, shown: object) -> None:
+    assert ask(odd(totals=totals)).get("total") == shown
 
 
 def test_totals_may_be_capped_while_the_pages_go_on() -> None:

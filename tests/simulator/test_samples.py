@@ -1,4 +1,4 @@
-"""The sample answers of the vendor's documents, character for character but for their comments and a trailing comma."""
+"""The sample responses of the vendor's documents, character for character but for comments and a trailing comma."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def sample(language: str) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads((FIXTURES / f"sample_{language}.json").read_text(encoding="utf-8"))
-    return answer
+    response: dict[str, Any] = json.loads((FIXTURES / f"sample_{language}.json").read_text(encoding="utf-8"))
+    return response
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -30,7 +30,7 @@ def test_a_world_answers_with_the_whole_english_sample() -> None:
     world = World.holding(sample("en")["data"]["list"], now=NOON)
     body = {"created_at_start": "2026-02-10T00:00:00+08:00", "created_at_end": "2026-03-18T23:59:59+08:00"}
     body |= {"sort_by": "created_at", "order": "asc"}
-    assert world.answer({**body, "page": 1, "pagesize": 200}) == sample("en")
+    assert world.response({**body, "page": 1, "pagesize": 200}) == sample("en")
 
 
 def test_the_filters_of_the_example_find_their_sample_record() -> None:

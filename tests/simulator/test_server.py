@@ -42,7 +42,7 @@ async def test_a_page_comes_over_http_as_the_world_tells_it() -> None:
         response, body = await ask(page=2)
     assert response.status == 200
     assert response.content_type == "application/json"
-    assert orjson.loads(body) == World.of(options).answer({**ASCENDING, "page": 2})
+    assert orjson.loads(body) == World.of(options).response({**ASCENDING, "page": 2})
 
 
 async def test_the_date_header_is_that_of_the_frozen_clock() -> None:
@@ -84,9 +84,9 @@ async def test_a_body_that_is_no_json_is_refused() -> None:
 
 async def test_a_request_above_the_rate_is_refused_by_code_or_by_status() -> None:
     async with asking(SimulatorOptions(rows=1, rate=0.01)) as (simulator, ask):
-        answers = [await ask() for _ in range(3)]
-        assert [orjson.loads(body)["code"] for _, body in answers] == [200, 160004, 160004]
-        assert {response.status for response, _ in answers} == {200}
+        responses = [await ask() for _ in range(3)]
+        assert [orjson.loads(body)["code"] for _, body in responses] == [200, 160004, 160004]
+        assert {one.status for one, _ in responses} == {200}
         assert simulator.statistics.refused == 2
     async with asking(SimulatorOptions(rows=1, rate=0.01, refusal="429", retry_after=7)) as (_, ask):
         await ask()
@@ -108,9 +108,9 @@ async def test_statistics_tell_what_came_in_and_can_be_reset() -> None:
         await ask(page=1)
         async with aiohttp.ClientSession(simulator.url) as session:
             async with session.get("/statistics") as response:
-                told = await response.json()
-            assert told.pop("cpu_seconds") > 0
-            assert told | {"gaps": None} == {
+                counted = await response.json()
+            assert counted.pop("cpu_seconds") > 0
+            assert counted | {"gaps": None} == {
                 "requests": 3,
                 "served": 3,
                 "refused": 0,
@@ -120,7 +120,7 @@ async def test_statistics_tell_what_came_in_and_can_be_reset() -> None:
                 "peak_in_flight": 1,
                 "gaps": None,
             }
-            assert 0 < told["gaps"]["least"] <= told["gaps"]["mean"] <= told["gaps"]["most"]
+            assert 0 < counted["gaps"]["least"] <= counted["gaps"]["mean"] <= counted["gaps"]["most"]
             await session.post("/statistics/reset")
             async with session.get("/statistics") as response:
                 assert (await response.json())["requests"] == 0
@@ -135,13 +135,13 @@ async def test_every_fault_reaches_the_client(kind: str) -> None:
                 await ask()
         else:
             response, body = await ask()
-            right = body == simulator.world.reply(ASCENDING)
+            right = body == simulator.world.response_bytes(ASCENDING)
             assert right == (kind in {"stall", "slow", "gzip"})
             assert (response.headers.get("Content-Encoding") == "gzip") == (kind == "gzip")
             assert (response.status >= 500) == (kind == "server_error")
         assert simulator.statistics.faults == {kind: 1}
         _, body = await ask()
-        assert body == simulator.world.reply(ASCENDING), "the next request is served"
+        assert body == simulator.world.response_bytes(ASCENDING), "the next request is served"
 
 
 async def test_an_answer_is_compressed_only_for_those_who_accept_it() -> None:
@@ -172,9 +172,9 @@ def test_a_process_of_its_own_serves_until_it_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None])
-def test_a_server_in_the_foreground_stops_when_told_to_and_when_its_parent_has_gone(number: int | None) -> None:
-    program = "from exporter.simulator import Options; from exporter.simulator.server import run; "
-    program += "run(Options(rows=1), attached=True)"
+def test_a_server_in_the_foreground_stops_on_a_signal_and_when_its_parent_has_gone(number: int | None) -> None:
+    program = "from exporter.simulator import SimulatorOptions; from exporter.simulator.server import run; "
+    program += "run(SimulatorOptions(rows=1), attached=True)"
     with Popen([sys.executable, "-c", program], text=True, stdin=PIPE, stdout=PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -63,8 +63,8 @@ def test_an_answer_tells_its_page_its_size_and_how_much_there_is(world: World) -
 
 
 def test_the_engines_question_is_understood(world: World) -> None:
-    answer = world.answer(PageRequest(first=0, last=4_000_000_000, page=2).body())
-    assert answer["data"]["list"] == world.oracle()[500:1000]
+    response = world.response(PageRequest(first=0, last=4_000_000_000, page=2).body())
+    assert response["data"]["list"] == world.oracle()[500:1000]
 
 
 def test_a_page_past_the_end_is_empty(world: World) -> None:
@@ -73,8 +73,8 @@ def test_a_page_past_the_end_is_empty(world: World) -> None:
 
 
 def test_a_page_has_ten_orders_by_default_and_500_at_most(world: World) -> None:
-    answer = world.answer({"created_at_start": "2015-01-01T00:00:00Z", "created_at_end": "2030-01-01T00:00:00Z"})
-    assert (len(answer["data"]["list"]), answer["data"]["pagesize"]) == (10, 10)
+    response = world.response({"created_at_start": "2015-01-01T00:00:00Z", "created_at_end": "2030-01-01T00:00:00Z"})
+    assert (len(response["data"]["list"]), response["data"]["pagesize"]) == (10, 10)
     assert (len(ask(world, pagesize=501)["list"]), ask(world, pagesize=501)["pagesize"]) == (500, 500)
 
 
@@ -89,19 +89,19 @@ def test_missing_bounds_mean_the_last_seven_days() -> None:
     midnight = NOON - DAY // 2
     edges = [midnight - 6 * DAY - 1, midnight - 6 * DAY, midnight + DAY - 1, midnight + DAY]
     world = World.at([second * 1000 for second in edges], now=NOON)
-    found = world.answer({"order": "asc"})["data"]["list"]
+    found = world.response({"order": "asc"})["data"]["list"]
     assert [second_of(record) for record in found] == edges[1:3]
 
 
-@pytest.mark.parametrize("spelled", [str, int])
-def test_filters_take_codes_as_strings_or_numbers(world: World, spelled: type) -> None:
+@pytest.mark.parametrize("form", [str, int])
+def test_filters_take_codes_as_strings_or_numbers(world: World, form: type) -> None:
     whole = world.oracle()
     paid = [record for record in whole if record["status"] in {"Paid", "Failed"}]
     gifts = [record for record in whole if record["type"] == "Gift"]
     phones = [record for record in whole if record["product"] == "Cloud phone" and record["type"] == "Renewal"]
-    assert every_page(world, status=[spelled(3), spelled(4)]) == paid
-    assert every_page(world, type=[spelled(6)]) == gifts
-    assert every_page(world, product_type=[spelled(2)], type=[spelled(2)], pagesize=50) == phones
+    assert every_page(world, status=[form(3), form(4)]) == paid
+    assert every_page(world, type=[form(6)]) == gifts
+    assert every_page(world, product_type=[form(2)], type=[form(2)], pagesize=50) == phones
     assert all((paid, gifts, phones))
 
 
@@ -190,7 +190,7 @@ def test_a_parameter_without_sense_is_refused_by_name(world: World, body: dict[s
 
 
 def test_a_body_that_is_no_object_is_refused(world: World) -> None:
-    assert world.answer([])["code"] == 400
+    assert world.response([])["code"] == 400
 
 
 def test_an_unpaid_order_counts_down_and_expires_as_the_clock_runs() -> None:
