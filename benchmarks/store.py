@@ -20,8 +20,9 @@ import pyarrow as pa
 from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
+from exporter.crawl.threads import InOrder, threads
 from exporter.simulator.data import make_orders
-from exporter.store import Store
+from exporter.store import RunFacts, Store
 from exporter.store.verify import verify
 
 SEGMENT = 10_000
@@ -49,9 +50,17 @@ def main(rows: int) -> None:
     distinct = tables()
     whole = Span(BEGIN, BEGIN + rows)
     schema = columns.schema(timezone="Asia/Shanghai", language="en")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, threads() as pools:
         out = Path(folder) / "orders"
-        store = Store.open(out, {"rows": rows}, schema=schema, whole=whole, compression="zstd")
+        store = Store.open(
+            out,
+            {"rows": rows},
+            schema=schema,
+            whole=whole,
+            compression="zstd",
+            parts_executor=InOrder(pools.parts),
+        )
+        assert isinstance(store, Store)
         committing = longest = 0.0
         began = time.perf_counter()
         for start in range(0, rows, SEGMENT):
@@ -70,7 +79,7 @@ def main(rows: int) -> None:
             longest = max(longest, took)
         fed = time.perf_counter()
         spool = (Path(folder) / ".orders.exporter" / "spool").stat().st_size
-        manifest = store.finish({})
+        manifest = store.finish(RunFacts())
         finished = time.perf_counter()
         verify(out)
         verified = time.perf_counter()

@@ -68,18 +68,18 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
 
 def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
     """Return the finished result in OUT; raise OutputError if there is none, or part of it is missing."""
-    from exporter.store.layout import Layout, lacking, standing  # noqa: PLC0415  # heavy
+    from exporter.store.layout import Layout, missing_parts, published  # noqa: PLC0415  # heavy
 
-    place = Layout.of(Path(out))
-    manifest = standing(place)
+    layout = Layout.of(Path(out))
+    manifest = published(layout)
     if manifest is None:
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
-    if lost := lacking(place, manifest):
+    if lost := missing_parts(layout, manifest):
         raise OutputError(f"{', '.join(lost)} in {out} is missing or not whole", hint="export it again with overwrite")
     return Result(
         out=Path(out),
-        paths=tuple(place.part(part.name) for part in manifest.parts),
-        manifest=json.loads(place.manifest.read_bytes()),
+        paths=tuple(layout.part(part.name) for part in manifest.parts),
+        manifest=json.loads(layout.manifest.read_bytes()),
     )
 
 

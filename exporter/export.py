@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,35 +17,38 @@ from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps, pages_of
 from exporter.config.options import Settings
-from exporter.crawl.context import JUDGES, OffLoop, off_loop
 from exporter.crawl.engine import MISSING_AT_MOST, Engine
+from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import CertificateError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Started, ignore
 from exporter.http import shared_pace
 from exporter.http.client import Client
 from exporter.progress.summary import Summary
-from exporter.store import Manifest, Store, space
+from exporter.store import Manifest, RunFacts, Store, space
 from exporter.vendor.orders import wire_time
 
 
-async def export(out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore) -> Summary:
-    """Export all orders of the settings' range to OUT, or go on with what an earlier run of the same query began.
+async def export(
+    out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore, pools: Threads | None = None
+) -> Summary:
+    """Export all orders of the settings' range to OUT, or resume what an earlier run of the same query began.
 
+    The threads of `pools` are shared with other exports; without them this one starts its own, and ends them.
     Raise an ExportError if it can't be done; what is committed stays.
     """
     began = time.monotonic()
-    store_thread = off_loop(1)
-    async with _opened(out, settings, store_thread) as store:
-        if store.finished is not None:
-            summary = _summary(out, store.finished, elapsed=time.monotonic() - began)
-        else:
-            run = _Run(out, settings, store, store_thread, on_event)
-            summary = await run.run(began)
+    with nullcontext(pools) if pools else threads() as shared:
+        on_disk = off_loop(InOrder(shared.disk))
+        async with _opened(out, settings, shared, on_disk) as opened:
+            if isinstance(opened, Manifest):
+                summary = _summary(out, opened, elapsed=time.monotonic() - began)
+            else:
+                summary = await _Run(out, settings, opened, pools=shared, on_disk=on_disk, on_event=on_event).run(began)
     on_event(Finished(rows=summary.rows, complete=summary.complete))
     return summary
 
 
-def asked(settings: Settings) -> dict[str, Any]:
+def query_of(settings: Settings) -> dict[str, Any]:
     """Return what decides whether two runs ask for the same: the rest of the settings may change between them."""
     return {
         "base_url": settings.base_url,
@@ -60,36 +63,47 @@ def asked(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _opened(out: Path, settings: Settings, store_thread: OffLoop) -> AsyncIterator[Store]:
-    store = await store_thread(
+async def _opened(out: Path, settings: Settings, pools: Threads, on_disk: OffLoop) -> AsyncIterator[Store | Manifest]:
+    """Give a store to work with, closed at the end, or the manifest of a result that is finished."""
+    opened = await on_disk(
         partial(
             Store.open,
             out,
-            asked(settings),
+            query_of(settings),
             schema=columns.schema(timezone=settings.timezone, language=settings.language),
             whole=None if settings.end is None else Span(settings.start, settings.end + 1),
             compression=settings.compression,
+            parts_executor=InOrder(pools.parts),
             fresh=settings.fresh,
             overwrite=settings.overwrite,
         )
     )
     try:
-        yield store
+        yield opened
     finally:
-        with anyio.CancelScope(shield=True):
-            await store_thread(store.close)
+        if isinstance(opened, Store):
+            with anyio.CancelScope(shield=True):
+                await on_disk(opened.close)
 
 
 class _Run:
-    """One run over a store that is not finished."""
+    """One run over a result that is not finished."""
 
     def __init__(
-        self, out: Path, settings: Settings, store: Store, store_thread: OffLoop, on_event: Callable[[Event], None]
+        self,
+        out: Path,
+        settings: Settings,
+        store: Store,
+        *,
+        pools: Threads,
+        on_disk: OffLoop,
+        on_event: Callable[[Event], None],
     ) -> None:
         self._out = out
         self._settings = settings
         self._store = store
-        self._store_thread = store_thread
+        self._pools = pools
+        self._on_disk = on_disk
         self._on_event = on_event
         self._before = sum(one.rows for one in store.certificates)
         self._rows = self._before
@@ -105,8 +119,8 @@ class _Run:
                 settings,
                 client.ask,
                 commit=self._commit,
-                off_loop=off_loop(JUDGES),
-                emit=self._told,
+                off_loop=off_loop(self._pools.judging),
+                emit=self._emit,
                 latency=lambda: client.statistics.latency,
                 clock=time.time,
                 missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
@@ -114,7 +128,7 @@ class _Run:
             whole = store.whole
             if whole is None:
                 whole = await engine.freeze()
-                await self._store_thread(store.freeze, whole)
+                await self._on_disk(store.freeze, whole)
             await self._check_team(engine)
             left = gaps(whole, [one.span for one in store.certificates])
             await engine.cover(whole, left, committed=self._before)
@@ -127,39 +141,39 @@ class _Run:
                     failure = error
         if failure is not None and not settings.allow_uncertified:
             raise failure
-        facts = {
-            "complete": failure is None,
-            "requests": client.statistics.requests,
-            "retries": client.statistics.retries,
-            "rate_limited": client.statistics.rate_limited,
-            "repaired_segments": engine.work.repaired,
-            "windows": engine.windows,
-            "final_check": checked,
-            "totals": engine.profile.totals,
-            "cap": engine.profile.cap,
-            "padded": engine.profile.padded,
-            "uncertified": [str(span) for span in sorted(engine.work.missing)] or [str(failure)] * bool(failure),
-        }
-        manifest = await self._store_thread(partial(store.finish, facts, missing=sorted(engine.work.missing)))
+        facts = RunFacts(
+            complete=failure is None,
+            requests=client.statistics.requests,
+            retries=client.statistics.retries,
+            rate_limited=client.statistics.rate_limited,
+            repaired_segments=engine.work.repaired,
+            windows=engine.windows,
+            final_check=checked,
+            totals=engine.profile.totals,
+            cap=engine.profile.cap,
+            padded=engine.profile.padded,
+            uncertified=tuple(map(str, sorted(engine.work.missing))) or (str(failure),) * bool(failure),
+        )
+        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.work.missing)))
         fetched = manifest.rows - self._before
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
         )
 
-    def _told(self, event: Event) -> None:
-        """Pass an event on; warn when it tells of more orders than the disk has room for."""
+    def _emit(self, event: Event) -> None:
+        """Pass an event on; warn when it announces more orders than the disk has space for."""
         self._on_event(event)
         if isinstance(event, Started) and event.total is not None:
             room = space(self._out, event.total - event.committed)
             if not room.enough:
-                self._on_event(Noticed(message=f"the disk of {self._out} will not do: {room}"))
+                self._on_event(Noticed(message=f"the disk of {self._out} is too small: {room}"))
 
     async def _check_team(self, engine: Engine) -> None:
         """Raise OutputError if the key belongs to another team than the one whose orders are committed."""
         certificate = next((one for one in self._store.certificates if one.rows), None)
         if certificate is None:
             return
-        held = await self._store_thread(self._store.read, certificate.span)
+        held = await self._on_disk(self._store.read, certificate.span)
         if not await engine.is_same_team(certificate, held):
             raise OutputError(
                 f"{self._out} was begun with another team's key: none of its orders of {certificate.span} came again",
@@ -167,7 +181,7 @@ class _Run:
             )
 
     async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
-        await self._store_thread(self._store_segment, certificate, table)
+        await self._on_disk(self._store_segment, certificate, table)
         self._rows += certificate.rows
         span = certificate.span
         self._on_event(Committed(start=span.start, stop=span.stop, rows=certificate.rows, total_rows=self._rows))
@@ -190,28 +204,28 @@ def with_extras(certificate: Certificate, table: pa.Table, *, strict: bool) -> C
 def _summary(
     out: Path, manifest: Manifest, *, elapsed: float, fetched: int | None = None, page_size: int = 1
 ) -> Summary:
-    """Return the figures of a run that ended with this manifest; `fetched` rows came in it (None: it asked nothing)."""
+    """Return the figures of a run that ended with this manifest; `fetched` rows came in it (None: it sent nothing)."""
     run = manifest.run
-    asked_nothing = fetched is None
+    sent_nothing = fetched is None
     return Summary(
         complete=manifest.complete,
         rows=manifest.rows,
-        requests=0 if asked_nothing else run["requests"],
+        requests=0 if sent_nothing else run.requests,
         requests_ideal=0 if fetched is None else max(1, pages_of(fetched, page_size)),
-        retries=0 if asked_nothing else run["retries"],
-        rate_limited=0 if asked_nothing else run["rate_limited"],
-        repaired_segments=run["repaired_segments"],
+        retries=0 if sent_nothing else run.retries,
+        rate_limited=0 if sent_nothing else run.rate_limited,
+        repaired_segments=run.repaired_segments,
         segments=len(manifest.segments),
-        windows=run["windows"],
+        windows=run.windows,
         parts=len(manifest.parts),
         bytes=sum(part.bytes for part in manifest.parts),
         start=wire_time(manifest.whole.start),
         end=wire_time(manifest.whole.stop - 1),
-        final_check=run["final_check"],
-        totals=run["totals"],
+        final_check=run.final_check,
+        totals=run.totals,
         elapsed_seconds=round(elapsed, 3),
         rows_per_second=round((fetched or 0) / elapsed, 1),
         values_in_extra=sum(segment.certificate.values_in_extra for segment in manifest.segments),
         out=str(out),
-        uncertified=tuple(run["uncertified"]),
+        uncertified=run.uncertified,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import anyio
@@ -14,29 +14,30 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from exporter.certify.judge import Certificate
 from exporter.config.options import Settings
-from exporter.crawl.context import JUDGES, OffLoop, off_loop
 from exporter.crawl.engine import Engine
+from exporter.crawl.threads import OffLoop, Threads, off_loop, threads
 from exporter.events import Committed, Event, Finished, ignore
 from exporter.export import with_extras
 from exporter.http import shared_pace
 from exporter.http.client import Client
 
 AHEAD = 100_000
-"""Rows that may wait for rows before them; windows that are further ahead wait themselves."""
+"""Rows that may wait for rows before them; windows that are further ahead are paused."""
 
 QUEUED = 2
 """Batches that may wait for their reader."""
 
 
 async def stream(
-    settings: Settings, *, on_event: Callable[[Event], None] = ignore
+    settings: Settings, *, on_event: Callable[[Event], None] = ignore, pools: Threads | None = None
 ) -> AsyncGenerator[pa.RecordBatch, None]:
     """Yield all orders of the settings' range as certified record batches, in the result's order.
 
+    The threads of `pools` are shared with other exports; without them this one starts its own, and ends them.
     Raise an ExportError where something can't be certified, or at the end if the end-to-end check fails.
     """
     send, receive = anyio.create_memory_object_stream[pa.RecordBatch](QUEUED)
-    producer = asyncio.create_task(_produce(settings, send, on_event))
+    producer = asyncio.create_task(_produce(settings, send, on_event, pools))
     try:
         async with receive:
             async for batch in receive:
@@ -49,31 +50,35 @@ async def stream(
 
 
 async def _produce(
-    settings: Settings, send: MemoryObjectSendStream[pa.RecordBatch], on_event: Callable[[Event], None]
+    settings: Settings,
+    send: MemoryObjectSendStream[pa.RecordBatch],
+    on_event: Callable[[Event], None],
+    pools: Threads | None,
 ) -> None:
-    judges = off_loop(JUDGES)
     shared = shared_pace.join(settings, on_event=on_event)
-    async with send, Client(settings, on_event=on_event, shared=shared) as client:
-        line = _Line(send, on_event, judges, strict=settings.strict_values)
-        engine = Engine(
-            settings,
-            client.ask,
-            commit=line.commit,
-            off_loop=judges,
-            emit=on_event,
-            latency=lambda: client.statistics.latency,
-            clock=time.time,
-            missing_at_most=0,
-        )
-        whole = await engine.freeze()
-        line.at = whole.start
-        await engine.cover(whole, [whole], committed=0)
-        await engine.check(whole, lambda: line.certificates, None)
-        on_event(Finished(rows=line.rows, complete=True))
+    with nullcontext(pools) if pools else threads() as workers:
+        judging = off_loop(workers.judging)
+        async with send, Client(settings, on_event=on_event, shared=shared) as client:
+            ordered = _InOrderOfTime(send, on_event, judging, strict=settings.strict_values)
+            engine = Engine(
+                settings,
+                client.ask,
+                commit=ordered.commit,
+                off_loop=judging,
+                emit=on_event,
+                latency=lambda: client.statistics.latency,
+                clock=time.time,
+                missing_at_most=0,
+            )
+            whole = await engine.freeze()
+            ordered.at = whole.start
+            await engine.cover(whole, [whole], committed=0)
+            await engine.check(whole, lambda: ordered.certificates, None)
+            on_event(Finished(rows=ordered.rows, complete=True))
 
 
-class _Line:
-    """Takes segments as they come, passes them on in order of time."""
+class _InOrderOfTime:
+    """Take segments as they come, pass them on in order of time."""
 
     def __init__(
         self,
@@ -91,18 +96,18 @@ class _Line:
         self._off_loop = off_loop
         self._strict = strict
         self._waiting: dict[int, tuple[Certificate, pa.Table]] = {}
-        self._turn = anyio.Condition()
+        self._advanced = anyio.Condition()
 
     async def commit(self, certificate: Certificate, table: pa.Table) -> None:
         """Pass a segment on, or keep it until those before it came."""
         certificate = await self._off_loop(partial(with_extras, certificate, table, strict=self._strict))
-        async with self._turn:
+        async with self._advanced:
             while certificate.span.start != self.at and self._ahead() > AHEAD:
-                await self._turn.wait()
+                await self._advanced.wait()
             self._waiting[certificate.span.start] = certificate, table
             while self.at in self._waiting:
                 await self._pass_on(*self._waiting.pop(self.at))
-            self._turn.notify_all()
+            self._advanced.notify_all()
 
     def _ahead(self) -> int:
         return sum(certificate.rows for certificate, _ in self._waiting.values())

@@ -6,11 +6,14 @@ import asyncio
 import dataclasses
 import json
 import math
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.crawl.threads import threads
 from exporter.errors import ApiError, CertificateError, ExportError, OutputError, UnauthorizedError
 from exporter.events import Event, Repaired
 from exporter.export import export
@@ -273,3 +276,52 @@ async def test_a_stream_that_misses_something_raises_at_its_end() -> None:
         with pytest.raises(ExportError):
             async for _ in stream(settings_for(simulator, **SMALL)):
                 pass
+
+
+async def drain(batches: AsyncIterator[Any]) -> None:
+    async for _ in batches:
+        pass
+
+
+def worker_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.split("_")[0] in {"judging", "disk", "parts"}]
+
+
+@pytest.mark.parametrize("way", ["export", "stream"])
+async def test_the_threads_of_a_failed_export_end_with_it(tmp_path: Path, way: str) -> None:
+    others = set(worker_threads())
+    seen: set[threading.Thread] = set()
+
+    def watch(_: Event) -> None:
+        seen.update(set(worker_threads()) - others)
+
+    script = ("none",) * 30 + ("server_error",) * 1000
+    async with serving(SimulatorOptions(rows=ROWS, faults=Faults(script=script))) as simulator:
+        settings = settings_for(simulator, **SMALL, max_attempts=1, patience=0.0)
+        with pytest.raises(ApiError) as caught:  # the error keeps its frames, so no thread ends by being collected
+            await (
+                export(tmp_path / "orders", settings, on_event=watch)
+                if way == "export"
+                else drain(stream(settings, on_event=watch))
+            )
+    assert seen
+    assert not [thread for thread in seen if thread.is_alive()]
+    assert caught.tb is not None
+
+
+async def test_exports_share_the_threads_that_they_are_given(tmp_path: Path) -> None:
+    others = set(worker_threads())
+    seen: set[threading.Thread] = set()
+
+    def watch(_: Event) -> None:
+        seen.update(set(worker_threads()) - others)
+
+    async with serving(SimulatorOptions(rows=ROWS)) as simulator:
+        settings = settings_for(simulator, **SMALL)
+        await export(tmp_path / "alone", settings)
+        with threads(judging=2, disk=2, parts=1) as pools:
+            outs = [tmp_path / str(number) for number in range(8)]
+            await asyncio.gather(*(export(out, settings, on_event=watch, pools=pools) for out in outs))
+            assert len(seen) == 5
+            assert all(thread.is_alive() for thread in seen)
+        assert [digests(out) for out in outs] == [digests(tmp_path / "alone")] * 8

@@ -47,7 +47,7 @@ def status(out: str, /, **given: Any) -> int:
         facts |= {**finished.counts, "complete": finished.complete, "query": dict(finished.query)}
     if progress is not None:
         facts["progress"] = {
-            "query": dict(progress.asked),
+            "query": dict(progress.query),
             "rows": progress.rows,
             "segments": progress.segments,
             "committed_to": None if progress.committed_to is None else wire_time(progress.committed_to),
@@ -63,7 +63,7 @@ def status(out: str, /, **given: Any) -> int:
         rows += [("result", f"{counts['rows']:,} orders, {counts['parts']} part(s), {size(counts['bytes'])}")]
         rows += [("query", _query(finished.query))]
     if progress is not None:
-        rows += [("under way", str(progress)), ("query", _query(progress.asked))]
+        rows += [("under way", str(progress)), ("query", _query(progress.query))]
     if found.holder is not None:
         rows += [("running", str(found.holder))]
     print(table(rows))
@@ -108,7 +108,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     from exporter.store.verify import differing_online
 
     query, run = manifest.query, manifest.run
-    if run.get("totals") == "ignored" or run.get("padded"):
+    if run.totals == "ignored" or run.padded:
         raise CertificateError("the server's totals did not count what it showed in this export: they tell nothing")
     made = settings(options)
     if options.places["site"] is options.places["base_url"] is None:
@@ -117,7 +117,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     held = [(segment.span, segment.rows) for segment in manifest.segments]
 
     async def compare(ask: Ask) -> list[Span]:
-        return await differing_online(held, ask=ask, filters=filters, cap=manifest.run.get("cap"))
+        return await differing_online(held, ask=ask, filters=filters, cap=run.cap)
 
     if spans := asking(made, compare):
         raise CertificateError(

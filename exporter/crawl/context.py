@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
 
-import anyio
 import pyarrow as pa
 
 from exporter.certify.judge import Certificate
@@ -16,44 +12,16 @@ from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
 from exporter.crawl.asker import Asker
+from exporter.crawl.threads import OffLoop
 from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Repaired
-
-JUDGES = 2
-"""Threads that type and judge segments: what one does off the interpreter's lock hides that the other waits for it."""
 
 TRIES = 3
 """How often a doubtful answer is asked for again before its span stays out of the result."""
 
-T = TypeVar("T")
-
 
 class Doubt(Exception):  # noqa: N818 - no error yet: another way is tried first
     """What came can't be certified as it is; the text tells why."""
-
-
-class OffLoop(Protocol):
-    """Run a function in another thread."""
-
-    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
-        """Return what `function(*args)` returns."""
-        ...
-
-
-def off_loop(threads: int) -> OffLoop:
-    """Return a way to run functions off the event loop, so many at once, in the order of asking.
-
-    They start at once: `anyio.to_thread` lets the loop take a turn first, in which a page is decoded.
-    """
-    pool = ThreadPoolExecutor(threads)
-
-    async def run(function: Callable[..., T], /, *args: Any) -> T:
-        work = asyncio.get_running_loop().run_in_executor(pool, function, *args)
-        with anyio.CancelScope(shield=True):
-            await work
-        return work.result()
-
-    return run
 
 
 Commit = Callable[[Certificate, pa.Table], Awaitable[None]]

@@ -12,8 +12,9 @@ from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
-from exporter.crawl.context import Commit, CrawlContext, OffLoop, uncertified
+from exporter.crawl.context import Commit, CrawlContext, uncertified
 from exporter.crawl.final_check import FinalCheck
+from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
 from exporter.errors import CertificateError, ConfigError, RejectedError
 from exporter.events import Event, Noticed, Started

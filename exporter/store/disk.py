@@ -1,4 +1,4 @@
-"""Touch the file system: the one seam through which everything is written, so that tests can watch it and break it."""
+"""Access the file system: everything is written through here, so that tests can record it and make it fail."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Disk:
     """
 
     def perform(self, name: str, path: Path, action: Callable[..., Result], *arguments: Any) -> Result:
-        """Do one operation on `path`; `name` and `arguments` are for those who watch."""
+        """Do one operation on `path`; `name` and `arguments` are for tests that watch."""
         try:
             return action(*arguments)
         except OSError as error:
             raise _disk_error(name, path, error) from error
 
     def append(self, path: Path) -> File:
-        """Open a file to read it and write at its end, made if it is missing."""
+        """Open a file to read it and write at its end; create it if it is missing."""
         return File(self, path, self.perform("open", path, os.open, path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666))
 
     def read_only(self, path: Path) -> File:
@@ -39,29 +39,29 @@ class Disk:
         return File(self, path, self.perform("open", path, os.open, path, os.O_RDONLY))
 
     def create(self, path: Path) -> File:
-        """Open a new, empty file in the place of whatever has that name."""
+        """Open a new, empty file that replaces whatever has that name."""
         self.unlink(path)
         return self.append(path)
 
     def make_folder(self, path: Path) -> None:
-        """Make one folder, unless it is there."""
+        """Create one folder, unless it exists."""
         if not path.is_dir():
             self.perform("mkdir", path, os.mkdir, path)
             self.sync_folder(path.parent)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename in one step and make it last."""
+        """Rename in one step and make it durable."""
         self.perform("rename", source, os.rename, source, target)
         for folder in {source.parent, target.parent}:
             self.sync_folder(folder)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         if path.exists():
             self.perform("unlink", path, os.unlink, path)
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a file, or a folder with all that is in it, if it is there."""
+        """Remove a file, or a folder with all that is in it, if it exists."""
         if not path.is_dir() or path.is_symlink():
             self.unlink(path)
             return
@@ -74,11 +74,11 @@ class Disk:
         self.perform("rmdir", path, _remove_empty, path)
 
     def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder last."""
+        """Make the names in a folder durable."""
         self.perform("sync_folder", path, _sync_folder, path)
 
     def write_whole(self, path: Path, content: bytes) -> None:
-        """Write a file under another name, sync it, rename it: it is there whole or not at all."""
+        """Write a file under another name, sync it, rename it: it exists whole or not at all."""
         partial = path.with_name(path.name + ".partial")
         with self.create(partial) as file:
             file.write(content)
@@ -87,7 +87,7 @@ class Disk:
 
 
 class File:
-    """An open file that is written at its end. What pyarrow asks of a file object to write to is here too."""
+    """An open file that is written at its end, with the methods that pyarrow needs to write to it."""
 
     def __init__(self, disk: Disk, path: Path, descriptor: int) -> None:
         self.path = path
@@ -112,7 +112,7 @@ class File:
         return len(content)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Read up to `length` bytes from `offset`; whichever thread may."""
+        """Read up to `length` bytes from `offset`; any thread may."""
         return self._disk.perform("read", self.path, os.pread, self.descriptor, length, offset)
 
     def tell(self) -> int:
@@ -120,13 +120,13 @@ class File:
         return self._size
 
     def truncate(self, size: int) -> None:
-        """Cut the file to `size` bytes and make it last."""
+        """Cut the file to `size` bytes and make that durable."""
         self._disk.perform("truncate", self.path, os.ftruncate, self.descriptor, size)
         self._size = size
         self.sync()
 
     def sync(self) -> None:
-        """Make what was written last."""
+        """Make what was written durable."""
         self._disk.perform("sync", self.path, os.fsync, self.descriptor)
 
     def flush(self) -> None:
@@ -158,9 +158,9 @@ def _remove_empty(path: Path) -> None:
 def _disk_error(name: str, path: Path, error: OSError) -> DiskError:
     reason = error.strerror or str(error)
     if error.errno in _FULL:
-        hint = f"make room on the disk ({_free(path)} bytes are free) and run the same command again: it goes on"
+        hint = f"make room on the disk ({_free(path)} bytes are free) and run the same command again: it resumes"
     elif error.errno in _DENIED:
-        hint = "this place must be writable: see to that, or choose another one"
+        hint = "make this folder writable, or choose another OUT"
     else:
         hint = "check the disk, then run the same command again: what is committed stays"
     return DiskError(f"{path}: could not {name.replace('_', ' ')}: {reason}", hint=hint)

@@ -1,4 +1,4 @@
-"""Where a result and the work on it lie, and what stands there now. Reads only."""
+"""Where a result and the work on it are stored, and what is there now. Reads only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Layout:
 
     @classmethod
     def of(cls, out: Path) -> Layout:
-        """Return the place of OUT, links followed, so that all names for it share one lock and one file system."""
+        """Return the layout of OUT, links followed, so that all names for it share one lock and one file system."""
         return cls(out.resolve())
 
     @property
@@ -31,7 +31,7 @@ class Layout:
 
     @property
     def manifest(self) -> Path:
-        """Where the finished result's manifest lies."""
+        """The finished result's manifest."""
         return self.out.with_name(f"{self.out.name}.manifest.json") if self.is_file else self.out / NAME
 
     @property
@@ -51,21 +51,21 @@ class Layout:
 
     @property
     def result(self) -> Path:
-        """The folder of the parts until they are swapped into OUT."""
+        """The folder of the parts until they are published."""
         return self.work / "result"
 
     @property
     def ready(self) -> Path:
-        """The manifest of a result that is whole and waits for its swap; while it is there, the swap is under way."""
+        """The manifest of a result that is whole; while it exists, the result is being published."""
         return self.result / NAME
 
     @property
     def old(self) -> Path:
-        """Where the result that is replaced waits until the new one stands."""
+        """The result that is being replaced, until the new one is published."""
         return self.work / "old"
 
     def part(self, name: str) -> Path:
-        """Return where a part of the finished result lies."""
+        """Return the path of a part of the finished result."""
         return self.out if self.is_file else self.out / name
 
 
@@ -80,25 +80,26 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def standing(place: Layout) -> Manifest | None:
+def published(layout: Layout) -> Manifest | None:
     """Return the manifest of the result in OUT, None if nothing is there.
 
-    Raise ConfigError if OUT holds what is none of ours, OutputError if its manifest is a newer program's or damaged.
+    Raise ConfigError if OUT holds files that no export wrote, OutputError if its manifest is damaged or of a
+    newer program.
     """
-    return _in_file(place) if place.is_file else _in_folder(place)
+    return _in_file(layout) if layout.is_file else _in_folder(layout)
 
 
-def lacking(place: Layout, manifest: Manifest) -> list[str]:
+def missing_parts(layout: Layout, manifest: Manifest) -> list[str]:
     """Return which parts are missing or of another size, from their names and sizes alone."""
     return [
         part.name
         for part in manifest.parts
-        if not (path := place.part(part.name)).is_file() or path.stat().st_size != part.bytes
+        if not (path := layout.part(part.name)).is_file() or path.stat().st_size != part.bytes
     ]
 
 
-def _in_folder(place: Layout) -> Manifest | None:
-    out = place.out
+def _in_folder(layout: Layout) -> Manifest | None:
+    out = layout.out
     if not out.exists():
         return None
     if not out.is_dir():
@@ -108,7 +109,7 @@ def _in_folder(place: Layout) -> Manifest | None:
     names = {inside.name for inside in out.iterdir()}
     if not names:
         return None
-    manifest = read_manifest(place.manifest) if NAME in names else None
+    manifest = read_manifest(layout.manifest) if NAME in names else None
     own = {NAME, *(part.name for part in manifest.parts)} if manifest else set()
     if strangers := names - own:
         shown = ", ".join(sorted(strangers)[:3])
@@ -119,9 +120,9 @@ def _in_folder(place: Layout) -> Manifest | None:
     return manifest
 
 
-def _in_file(place: Layout) -> Manifest | None:
-    out = place.out
-    manifest = read_manifest(place.manifest) if place.manifest.exists() else None
+def _in_file(layout: Layout) -> Manifest | None:
+    out = layout.out
+    manifest = read_manifest(layout.manifest) if layout.manifest.exists() else None
     if not out.exists():
         return None
     if not out.is_file():
@@ -130,14 +131,14 @@ def _in_file(place: Layout) -> Manifest | None:
         )
     if manifest is None or digest_in(out) != manifest.parts[0].digest:
         raise ConfigError(
-            f"{out} is there, and {place.manifest.name} beside it is not its manifest: no export wrote it as it is",
+            f"{out} is there, and {layout.manifest.name} beside it is not its manifest: no export wrote it as it is",
             hint="choose another OUT, or move it away",
         )
     return manifest
 
 
 def digest_in(path: Path) -> str | None:
-    """Return the digest that a Parquet file's own metadata tell, None if it has none."""
+    """Return the digest in a Parquet file's own metadata, None if there is none."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException):

@@ -1,4 +1,4 @@
-"""Let one export at a time work on an OUT, and say who it is. The system frees a dead holder's lock."""
+"""Let one export at a time work on an OUT, and record which. The system frees a dead holder's lock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Lock:
                     f"{path.parent} is in use by another export: {holder(path) or 'it began just now'}",
                     hint="wait for it to end, or stop it",
                 )
-            if _is_still_there(path, file.descriptor):
+            if _is_same_file(path, file.descriptor):
                 break
             file.close()  # its last holder removed it in between
         try:
@@ -58,7 +58,7 @@ class Lock:
         return cls(file)
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         self._file.close()
 
 
@@ -71,7 +71,7 @@ def holder(path: Path) -> Holder | None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a living process holds the lock."""
+    """Return whether a living process holds the lock."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -90,7 +90,7 @@ def _acquire(descriptor: int) -> bool:
     return True
 
 
-def _is_still_there(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

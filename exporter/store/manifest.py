@@ -3,7 +3,7 @@
 `_manifest.json` is indented JSON with these keys; times are ISO 8601:
 
     format      the version of this description, an integer
-    query       what was asked, as the settings tell it
+    query       what was asked, from the settings
     range       `start` and `stop` of what is covered, half-open
     timezone, language, base_url
     counts      `rows`, `segments`, `parts`, `bytes`
@@ -11,11 +11,11 @@
                 `fetched_to` (Unix seconds), `way`, `reason`; `repeated`: rows that repeat an identity of their second
     missing     the spans without certificate, each `[start, stop)`
     parts       in order: `name`, `rows`, `bytes`, `sha256`, `digest` (of the bytes before the Parquet footer, which
-                says it too), `min_created_at`, `max_created_at`
+                holds it too), `min_created_at`, `max_created_at`
     run         facts of the run that ended it: `complete`, `totals`, `final_check` and so on
     sha256      of this file's text without this line's value
 
-The text is a function of these values, so that a change of any byte shows.
+The text is a function of these values, so that a change of any byte is found.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import orjson
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
+from exporter.store.run_facts import RunFacts
 from exporter.vendor.orders import wire_time
 
 FORMAT = 1
@@ -58,14 +59,14 @@ class CommittedSegment:
         return self.certificate.rows
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the manifest and the spool say it."""
+        """Return it as the manifest and the spool hold it."""
         values = {field.name: getattr(self.certificate, field.name) for field in fields(self.certificate)}
         return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CommittedSegment:
         """Return what `to_json` gave."""
-        rest = {name: _frozen(item) for name, item in value.items() if name not in {"start", "stop", "repeated"}}
+        rest = {name: _as_tuples(item) for name, item in value.items() if name not in {"start", "stop", "repeated"}}
         return cls(certificate=Certificate(span=span_from_json(value), **rest), repeated=value["repeated"])
 
 
@@ -84,7 +85,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a result says of itself."""
+    """What a result says about itself."""
 
     query: Mapping[str, Any]
     whole: Span
@@ -94,7 +95,7 @@ class Manifest:
     segments: tuple[CommittedSegment, ...]
     missing: tuple[Span, ...]
     parts: tuple[Part, ...]
-    run: Mapping[str, Any]
+    run: RunFacts
 
     @property
     def rows(self) -> int:
@@ -114,7 +115,7 @@ class Manifest:
     @property
     def complete(self) -> bool:
         """Whether nothing is missing, as far as the run that ended it could show."""
-        return not self.missing and bool(self.run.get("complete", True))
+        return not self.missing and self.run.complete
 
     def dumps(self) -> bytes:
         """Return the text of `_manifest.json`."""
@@ -130,7 +131,7 @@ class Manifest:
                 "segments": [segment.to_json() for segment in self.segments],
                 "missing": [span_to_json(span) for span in self.missing],
                 "parts": [asdict(part) for part in self.parts],
-                "run": self.run,
+                "run": self.run.to_json(),
             }
         )
 
@@ -157,7 +158,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
             segments=tuple(map(CommittedSegment.from_json, value["segments"])),
             missing=tuple(map(span_from_json, value["missing"])),
             parts=tuple(Part(**part) for part in value["parts"]),
-            run=value["run"],
+            run=RunFacts.from_json(value["run"]),
         )
         wrong = [
             f"{path.name}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
@@ -180,14 +181,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping as it is once it went through JSON."""
+def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping as JSON gives it back."""
     result: dict[str, Any] = orjson.loads(orjson.dumps(dict(value)))
     return result
 
 
 def span_to_json(span: Span) -> dict[str, str]:
-    """Return a span as the manifest says it."""
+    """Return a span as the manifest holds it."""
     return {"start": wire_time(span.start), "stop": wire_time(span.stop)}
 
 
@@ -208,8 +209,8 @@ def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(value)).hexdigest()
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,7 @@ from exporter.vendor.orders import API_ZONE
 PART_ROWS = 1_048_576
 GROUP_ROWS = 131_072
 ZSTD_LEVEL = 1
-"""With the encodings below, level 3 takes a quarter longer and makes larger files (`benchmarks/store.py`)."""
+"""With the encodings below, level 3 takes a quarter longer and gives larger files (`benchmarks/store.py`)."""
 
 WRITE_BYTES = 1 << 20
 """Parquet writes a page at a time, some 14 kB: each write would stop the event loop for a moment."""
@@ -40,7 +40,7 @@ _ORDER = ("created_at", "order_id")
 
 
 class PartWriter:
-    """Cuts a stream of tables into parts in a folder, or into one part named `single`.
+    """Cut a stream of tables into parts in a folder, or into one part named `single`.
 
     The parts are called `*.partial` until `finish`, so that no pattern for Parquet files finds them.
     """
@@ -67,7 +67,7 @@ class PartWriter:
         disk.make_folder(folder)
 
     def add(self, table: pa.Table) -> None:
-        """Take the next rows; write the row groups that are full."""
+        """Take the next rows; write full row groups."""
         self._waiting.append(table)
         self._waiting_rows += len(table)
         if self._waiting_rows >= GROUP_ROWS:
@@ -79,7 +79,7 @@ class PartWriter:
             self._waiting_rows = len(rows) - full
 
     def finish(self) -> list[Part]:
-        """Write what waits, give the parts their names, return them; a result without rows has one part."""
+        """Write the rest, give the parts their names, return them; a result without rows has one part."""
         if self._waiting_rows:
             self._write_group(pa.concat_tables(self._waiting))
         elif not (self._parts or self._open):
@@ -90,7 +90,7 @@ class PartWriter:
         return self._parts
 
     def abandon(self) -> None:
-        """Let go of the open file; what was written is worth nothing."""
+        """Close the open file; what was written is worth nothing."""
         if self._open is not None:
             self._open.abandon()
             self._open = None
@@ -153,22 +153,22 @@ class _OpenPart:
             bytes=self._file.tell(),
             sha256=self._file.sha256.hexdigest(),
             digest=digest,
-            min_created_at=moment(self._first),
-            max_created_at=moment(self._last),
+            min_created_at=iso_time(self._first),
+            max_created_at=iso_time(self._last),
         )
 
     def abandon(self) -> None:
-        self._file.deaf = True
+        self._file.discarding = True
         self._writer.close()
         self._buffer.close()
 
 
 class _HashedFile:
-    """A file for pyarrow to write to, which keeps a checksum of what was written; when `deaf`, it drops what comes."""
+    """A file for pyarrow to write to, with a checksum of what was written; when `discarding`, it drops what comes."""
 
     def __init__(self, file: File) -> None:
         self.sha256 = hashlib.sha256()
-        self.deaf = False
+        self.discarding = False
         self.closed = False
         self.tell = file.tell
         self.flush = file.flush
@@ -176,7 +176,7 @@ class _HashedFile:
         self._file = file
 
     def write(self, content: bytes) -> int:
-        if not self.deaf:
+        if not self.discarding:
             self._file.write(content)
             self.sha256.update(content)
         return len(content)
@@ -192,12 +192,12 @@ def name_of(number: int) -> str:
 
 
 def file_metadata(schema: pa.Schema, query: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """Return what a part's metadata say, beside its digest: the schema's own, the query, the manifest's version."""
+    """Return a part's metadata but its digest: the schema's own, the query, the manifest's version."""
     text = orjson.dumps(query, option=orjson.OPT_SORT_KEYS)
     return {**(schema.metadata or {}), QUERY_KEY: text, FORMAT_KEY: str(FORMAT).encode()}
 
 
-def moment(value: pa.Scalar | None) -> str | None:
+def iso_time(value: pa.Scalar | None) -> str | None:
     """Return a timestamp in microseconds as ISO 8601, with the API's own offset."""
     if value is None:
         return None

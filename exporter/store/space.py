@@ -1,4 +1,4 @@
-"""Will the disk do? What an export needs at most while it runs, and what is free."""
+"""Estimate the disk space that an export needs while it runs, and compare it with what is free."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BASE_BYTES = 1 << 20  # manifest, footers, what a file system rounds up
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """What is needed and what is free where OUT lies, in bytes."""
+    """What is needed and what is free on the disk of OUT, in bytes."""
 
     needed: int
     free: int
 
     @property
     def enough(self) -> bool:
-        """Whether it will do, as far as can be known before."""
+        """Whether it suffices, as far as can be known beforehand."""
         return self.free >= self.needed
 
     def __str__(self) -> str:
@@ -32,9 +32,9 @@ class Space:
 
 
 def space(out: Path, rows: int) -> Space:
-    """Return what an export of `rows` more orders to OUT needs on top of what lies there, and what is free."""
-    place = Layout.of(out)
-    there = next(folder for folder in (place.out, *place.out.parents) if folder.is_dir())
-    spooled = place.spool.stat().st_size if place.spool.exists() else 0
+    """Return what an export of `rows` more orders to OUT needs beyond what is stored already, and what is free."""
+    layout = Layout.of(out)
+    there = next(folder for folder in (layout.out, *layout.out.parents) if folder.is_dir())
+    spooled = layout.spool.stat().st_size if layout.spool.exists() else 0
     result = (spooled // SPOOL_ROW_BYTES + rows) * RESULT_ROW_BYTES
     return Space(needed=_BASE_BYTES + rows * SPOOL_ROW_BYTES + result, free=shutil.disk_usage(there).free)

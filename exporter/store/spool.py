@@ -2,8 +2,8 @@
 
 A frame is a header (magic, length of the JSON, length of the rows, CRC-32 of all that), a JSON object, and the rows as
 an Arrow IPC stream without its end mark. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the
-range; any other frame is a `segment`, in place of an earlier one of the same span. What a crash tore at the end is cut
-off: it never counted.
+range; any other frame is a `segment`, which replaces an earlier one of the same span. What a crash tore at the end is
+cut off: it never counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.store.manifest import FORMAT, CommittedSegment, span_from_json, sp
 
 SYNC_ROWS = 65_536
 SYNC_SECONDS = 1.0
-"""After so many rows, or so long after the last time, what was committed is made to last."""
+"""After this number of rows, or of seconds since the last time, what was committed is made durable."""
 
 _MAGIC = b"\xf4ORDERS\n"
 _LENGTHS = struct.Struct("<8sIQ")
@@ -36,7 +36,7 @@ _HEADER_BYTES = _LENGTHS.size + 4  # and the checksum
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a frame says, its rows, and where the next one begins."""
+    """A frame's JSON, its rows, and where the next one begins."""
 
     value: dict[str, Any]
     rows: bytes
@@ -65,10 +65,10 @@ class Spool:
                 self._keep(CommittedSegment.from_json(frame.value["segment"]), end)
             end = frame.stop
         self.torn = file.tell() - end
-        """Bytes at the end that are no whole frame."""
+        """Bytes at the end that are not a whole frame."""
         if not end:
             file.close()
-            raise CertificateError(f"{file.path} is no spool that can be read", hint="drop it with --fresh")
+            raise CertificateError(f"{file.path} is not a spool that can be read", hint="drop it with --fresh")
 
     @staticmethod
     def create(path: Path, disk: Disk, heading: Mapping[str, Any]) -> None:
@@ -124,13 +124,13 @@ class Spool:
         self.torn = 0
 
     def sync(self) -> None:
-        """Make what was added last."""
+        """Make what was added durable."""
         self._attempt(self._file.sync)
         self._unsynced_rows = 0
         self._synced_at = self._clock()
 
     def close(self) -> None:
-        """Close the file; what was added lasts, unless the disk failed before. A second time does nothing."""
+        """Close the file; what was added is durable, unless the disk failed before. A second time does nothing."""
         try:
             if self._failure is None and not self._file.closed:
                 self.sync()
@@ -138,7 +138,7 @@ class Spool:
             self._file.close()
 
     def _append(self, value: Mapping[str, Any], rows: Sequence[pa.Buffer] = ()) -> int:
-        """Append a frame; return where it begins."""
+        """Append a frame; return its offset."""
         begin = self._file.tell()
         for piece in _packed(value, rows):
             self._attempt(self._file.write, piece)
@@ -184,7 +184,7 @@ def _packed(value: Mapping[str, Any], rows: Sequence[pa.Buffer] = ()) -> list[An
 
 
 def _frame_at(file: File, begin: int) -> _Frame | None:
-    """Return the frame that begins there, or None if no whole one does."""
+    """Return the frame that begins there, or None if it is not whole."""
     header = file.read_at(begin, _HEADER_BYTES)
     if len(header) < _HEADER_BYTES:
         return None

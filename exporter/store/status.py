@@ -1,4 +1,4 @@
-"""Tell in a line what stands in OUT and what is under way beside it. Reads only, also while an export runs."""
+"""Report in a line what OUT holds and what is under way. Reads only, also while an export runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.certify.spans import Span, gaps
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout, lacking, standing
+from exporter.store.layout import Layout, missing_parts, published
 from exporter.store.lock import Holder, holder, is_held
 from exporter.store.manifest import Manifest
 from exporter.store.spool import Spool, check_version
@@ -23,7 +23,7 @@ class State(StrEnum):
     NOTHING = "nothing"
     UNFINISHED = "unfinished"
     RUNNING = "running"
-    SWAPPING = "swap interrupted"
+    PUBLISHING = "swap interrupted"
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     DAMAGED = "damaged"
@@ -33,7 +33,7 @@ class State(StrEnum):
 class Unfinished:
     """An unfinished export: its query, its range (None while an open end is not fixed), what it has, what is left."""
 
-    asked: Mapping[str, Any]
+    query: Mapping[str, Any]
     whole: Span | None
     rows: int
     segments: int
@@ -59,68 +59,68 @@ class Unfinished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """What stands in OUT (`finished`), what is under way beside it (`progress`) and by whom (`holder`)."""
+    """What OUT holds (`finished`), what is under way (`progress`) and by whom (`holder`)."""
 
     state: State
     out: Path
     finished: Manifest | None = None
-    lacking: tuple[str, ...] = field(default=())
+    missing_parts: tuple[str, ...] = field(default=())
     """Parts of the result that are missing or of another size."""
     progress: Unfinished | None = None
     holder: Holder | None = None
 
     def __str__(self) -> str:
-        beside = f"; beside it an unfinished export: {self.progress}" if self.progress and self.finished else ""
+        other = f"; with an unfinished export: {self.progress}" if self.progress and self.finished else ""
         match self.state:
             case State.NOTHING:
                 line = "nothing is there"
             case State.UNFINISHED:
-                line = f"unfinished export: {self.progress}; the same command goes on" if self.progress else ""
+                line = f"unfinished export: {self.progress}; the same command resumes it" if self.progress else ""
             case State.RUNNING:
                 line = f"running export ({self.holder}): {self.progress or 'nothing is committed yet'}"
-            case State.SWAPPING:
-                line = "the export is whole, its last step was interrupted; the same command ends it"
+            case State.PUBLISHING:
+                line = "the export is whole, its last step was interrupted; the same command finishes it"
             case State.DAMAGED:
-                line = f"damaged: {', '.join(self.lacking)} is missing or of another size"
+                line = f"damaged: {', '.join(self.missing_parts)} is missing or of another size"
             case State.COMPLETE | State.INCOMPLETE:
-                line = f"{self.state}: {_told(self.finished)}" if self.finished else ""
-        return f"{self.out}: {line}{beside if self.state is not State.RUNNING else ''}"
+                line = f"{self.state}: {_described(self.finished)}" if self.finished else ""
+        return f"{self.out}: {line}{other if self.state is not State.RUNNING else ''}"
 
 
 def status(out: Path) -> Status:
-    """Return what stands in OUT or is under way beside it.
+    """Return what OUT holds and what is under way.
 
-    Raise ConfigError or OutputError if OUT or the work is none of ours, damaged, or of a newer program.
+    Raise ConfigError or OutputError if OUT or the work is not an export's, damaged, or of a newer program.
     """
-    place = Layout.of(out)
-    progress = _progress(place)
-    running = is_held(place.lock)
-    held_by = holder(place.lock) if running else None
-    if place.ready.exists() or (place.old.exists() and not place.out.exists()):
-        state = State.RUNNING if running else State.SWAPPING
-        return Status(state=state, out=place.out, progress=progress, holder=held_by)
-    finished = standing(place)
-    lost = tuple(lacking(place, finished)) if finished else ()
+    layout = Layout.of(out)
+    progress = _progress(layout)
+    running = is_held(layout.lock)
+    held_by = holder(layout.lock) if running else None
+    if layout.ready.exists() or (layout.old.exists() and not layout.out.exists()):
+        state = State.RUNNING if running else State.PUBLISHING
+        return Status(state=state, out=layout.out, progress=progress, holder=held_by)
+    finished = published(layout)
+    lost = tuple(missing_parts(layout, finished)) if finished else ()
     if running:
         state = State.RUNNING
     elif finished:
         state = State.DAMAGED if lost else State.COMPLETE if finished.complete else State.INCOMPLETE
     else:
         state = State.UNFINISHED if progress else State.NOTHING
-    return Status(state=state, out=place.out, finished=finished, lacking=lost, progress=progress, holder=held_by)
+    return Status(state=state, out=layout.out, finished=finished, missing_parts=lost, progress=progress, holder=held_by)
 
 
-def _progress(place: Layout) -> Unfinished | None:
-    if not place.spool.exists():
+def _progress(layout: Layout) -> Unfinished | None:
+    if not layout.spool.exists():
         return None
-    file = Disk().read_only(place.spool)
+    file = Disk().read_only(layout.spool)
     try:
         spool = Spool(file)
-        check_version(spool.heading, place.spool)
+        check_version(spool.heading, layout.spool)
     finally:
         file.close()
     return Unfinished(
-        asked=spool.heading["asked"],
+        query=spool.heading["asked"],
         whole=spool.whole,
         rows=sum(segment.rows for segment in spool.segments),
         segments=len(spool.segments),
@@ -128,7 +128,7 @@ def _progress(place: Layout) -> Unfinished | None:
     )
 
 
-def _told(manifest: Manifest) -> str:
+def _described(manifest: Manifest) -> str:
     counts = manifest.counts
     missing = f", {len(manifest.missing)} span(s) missing" if manifest.missing else ""
     return f"{counts['rows']:,} rows in {counts['parts']} part(s), {counts['bytes']:,} bytes, {manifest.whole}{missing}"

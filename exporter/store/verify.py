@@ -2,10 +2,11 @@
 
 Offline, each part is hashed, then read a row group at a time. What is checked: the manifest's text and sums; that its
 segments and missing spans tile the range; that the files are those it lists, byte for byte, with the schema and the
-metadata of its query; that rows are in order, in a certified span, and as many in each segment as its certificate says.
+metadata of its query; that rows are in order, each in a certified span, and that each segment has the
+rows that its certificate counts.
 
-Rows that are alike are no fault as such: the server may show two orders that nothing tells apart, and the certificate
-counts both. How many there were when a segment was certified stands in the manifest; another number now is a fault.
+Rows that are alike are not a fault as such: the server may show two orders that are equal in every field, and the
+certificate counts both. The manifest holds their number when the segment was certified; another number is a fault.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter import columns
-from exporter.certify.bisect import SpanRows as Held
-from exporter.certify.bisect import differing
+from exporter.certify.bisect import SpanRows, differing
 from exporter.certify.spans import Span, gaps
 from exporter.errors import CertificateError, OutputError
 from exporter.store import parts
@@ -30,7 +30,7 @@ from exporter.store.manifest import CommittedSegment, Manifest, Part, loads
 from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 
 SHOWN = 20
-"""Findings that an error names; there may be one for each segment."""
+"""Findings that an error names at most; there may be one for each segment."""
 
 
 def verify(out: Path) -> Manifest:
@@ -38,13 +38,13 @@ def verify(out: Path) -> Manifest:
 
     Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
     """
-    place = Layout.of(out)
-    if not place.manifest.exists():
-        if place.out.exists():
-            raise CertificateError(f"{out}: {place.manifest.name} is missing: nothing tells what should be there")
-        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
-    manifest, found = loads(Disk().perform("read", place.manifest, place.manifest.read_bytes), path=place.manifest)
-    found += [*_check_manifest(manifest, place), *_check_files(manifest, place), *_check_parts(manifest, place)]
+    layout = Layout.of(out)
+    if not layout.manifest.exists():
+        if layout.out.exists():
+            raise CertificateError(f"{out}: {layout.manifest.name} is missing: nothing shows what should be there")
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
+    manifest, found = loads(Disk().perform("read", layout.manifest, layout.manifest.read_bytes), path=layout.manifest)
+    found += [*_check_manifest(manifest, layout), *_check_files(manifest, layout), *_check_parts(manifest, layout)]
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
         raise CertificateError(f"{out} is not what was certified:\n" + "\n".join(f"- {finding}" for finding in shown))
@@ -52,21 +52,21 @@ def verify(out: Path) -> Manifest:
 
 
 async def differing_online(
-    held: Sequence[Held],
+    held: Sequence[SpanRows],
     *,
     ask: Callable[[PageRequest], Awaitable[PageResponse]],
     filters: Filters,
     cap: int | None = None,
 ) -> list[Span]:
-    """Return the segments whose total differs from the rows held, asking the API no more than the descent needs.
+    """Return the segments whose total differs from the rows held, with no more requests than the bisection needs.
 
     `held` are spans and their rows, disjoint and in order of time; `cap` is where the server's totals stop, if they do.
     """
-    descent = differing(held, cap=cap)
+    bisection = differing(held, cap=cap)
     total: int | None = None
     while True:
         try:
-            span = descent.send(total)
+            span = bisection.send(total)
         except StopIteration as end:
             doubtful: list[Span] = end.value
             return doubtful
@@ -74,8 +74,8 @@ async def differing_online(
         total = response.total
 
 
-def _check_manifest(manifest: Manifest, place: Layout) -> Iterator[str]:
-    """Check what the manifest says against itself."""
+def _check_manifest(manifest: Manifest, layout: Layout) -> Iterator[str]:
+    """Check the manifest against itself."""
     spans = sorted([*(segment.span for segment in manifest.segments), *manifest.missing])
     for span in gaps(manifest.whole, spans):
         yield f"no segment covers {span}"
@@ -88,27 +88,27 @@ def _check_manifest(manifest: Manifest, place: Layout) -> Iterator[str]:
     if certified != manifest.rows:
         yield f"the certificates count {certified:,} rows, the parts {manifest.rows:,}"
     for number, part in enumerate(manifest.parts):
-        if part.name != (place.out.name if place.is_file else parts.name_of(number)):
+        if part.name != (layout.out.name if layout.is_file else parts.name_of(number)):
             yield f"part {number} can't be called {part.name}"
-    if not place.is_file and any(part.rows != parts.PART_ROWS for part in manifest.parts[:-1]):
+    if not layout.is_file and any(part.rows != parts.PART_ROWS for part in manifest.parts[:-1]):
         yield f"a part before the last has not {parts.PART_ROWS:,} rows"
 
 
-def _check_files(manifest: Manifest, place: Layout) -> Iterator[str]:
-    """Check that no file beside the parts would be read with them."""
-    if place.is_file:
+def _check_files(manifest: Manifest, layout: Layout) -> Iterator[str]:
+    """Check that no other file would be read with the parts."""
+    if layout.is_file:
         return
-    own = {place.manifest, *(place.part(part.name) for part in manifest.parts)}
-    for path in sorted(place.out.rglob("*")):
+    own = {layout.manifest, *(layout.part(part.name) for part in manifest.parts)}
+    for path in sorted(layout.out.rglob("*")):
         if path.is_file() and path not in own and (path.suffix == ".parquet" or path.name[0] not in "._"):
-            yield f"{path.relative_to(place.out)} is none of its files"
+            yield f"{path.relative_to(layout.out)} is not one of its files"
 
 
-def _check_parts(manifest: Manifest, place: Layout) -> Iterator[str]:
+def _check_parts(manifest: Manifest, layout: Layout) -> Iterator[str]:
     """Check the bytes of each part, and where all are as they were written, the rows."""
     whole = True
     for part in manifest.parts:
-        if problem := _bytes_differ(place.part(part.name), part):
+        if problem := _bytes_differ(layout.part(part.name), part):
             whole = False
             yield problem
     if not whole:
@@ -116,7 +116,7 @@ def _check_parts(manifest: Manifest, place: Layout) -> Iterator[str]:
     rows = _Rows(manifest.segments)
     for part in manifest.parts:
         try:
-            with pq.ParquetFile(place.part(part.name)) as file:
+            with pq.ParquetFile(layout.part(part.name)) as file:
                 yield from _check_metadata(file, part, manifest)
                 yield from rows.read(file, part)
         except (OSError, pa.ArrowException) as error:
@@ -133,7 +133,7 @@ def _bytes_differ(path: Path, part: Part) -> str | None:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"{part.name} can't be read: {error.strerror}"
-    return None if checksum == part.sha256 else f"{part.name}: its bytes were changed, its checksum is of others"
+    return None if checksum == part.sha256 else f"{part.name}: its bytes were changed: their checksum is another"
 
 
 def _check_metadata(file: pq.ParquetFile, part: Part, manifest: Manifest) -> Iterator[str]:
@@ -144,14 +144,14 @@ def _check_metadata(file: pq.ParquetFile, part: Part, manifest: Manifest) -> Ite
     found = file.metadata.metadata or {}
     for key, value in expected.items():
         if found.get(key) != value:
-            yield f"{part.name}: its metadata say {found.get(key)!r} for {key.decode()}, not {value!r}"
+            yield f"{part.name}: its metadata have {found.get(key)!r} for {key.decode()}, not {value!r}"
     groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     if any(rows != parts.GROUP_ROWS for rows in groups[:-1]) or groups[-1:] > [parts.GROUP_ROWS]:
         yield f"{part.name}: its row groups have not {parts.GROUP_ROWS:,} rows"
 
 
 class _Rows:
-    """All rows of a result in their order, looked at in pieces that hold whole seconds."""
+    """All rows of a result in their order, checked in pieces that hold whole seconds."""
 
     def __init__(self, segments: Sequence[CommittedSegment]) -> None:
         self._left = sorted(segments, key=lambda segment: segment.span)[::-1]
@@ -172,11 +172,11 @@ class _Rows:
             yield from self._check(group, part.name)
         if count != part.rows:
             yield f"{part.name} has {count:,} rows, not {part.rows:,}"
-        if (parts.moment(first), parts.moment(last)) != (part.min_created_at, part.max_created_at):
-            yield f"{part.name} is of [{parts.moment(first)}, {parts.moment(last)}], its manifest says otherwise"
+        if (parts.iso_time(first), parts.iso_time(last)) != (part.min_created_at, part.max_created_at):
+            yield f"{part.name} is of [{parts.iso_time(first)}, {parts.iso_time(last)}], its manifest says otherwise"
 
     def end(self) -> Iterator[str]:
-        """Check what the last second and the segments after it come to."""
+        """Check the last second and the segments after it."""
         if self._held is not None:
             yield from self._count(self._held)
         while self._left:
@@ -213,7 +213,7 @@ class _Rows:
                 self._repeated += columns.repeated(table.slice(at, to - at))
             else:
                 to = len(table) if span is None else columns.place_of(table, span.start)
-                yield f"{to - at:,} rows from {wire_time(second)} on lie in no certified span"
+                yield f"{to - at:,} rows from {wire_time(second)} on are in no certified span"
             at = to
 
     def _close_segment(self) -> Iterator[str]:
@@ -221,5 +221,5 @@ class _Rows:
         if self._rows != segment.rows:
             yield f"{segment.span} has {self._rows:,} rows, its certificate counts {segment.rows:,}"
         if self._repeated != segment.repeated:
-            yield f"{segment.span} has {self._repeated:,} orders told twice, not {segment.repeated:,} as when certified"
+            yield f"{segment.span} has {self._repeated:,} repeated orders, not {segment.repeated:,} as when certified"
         self._rows = self._repeated = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pyarrow as pa
 from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
-from exporter.store import Store
+from exporter.crawl.threads import InOrder, threads
+from exporter.store import RunFacts, Store
 from exporter.store.disk import Disk
 from exporter.store.manifest import Manifest
 from exporter.vendor.orders import Record, wire_time
@@ -22,7 +24,10 @@ BEGIN = 1_700_000_000
 TIMEZONE = "Asia/Shanghai"
 SCHEMA = columns.schema(timezone=TIMEZONE, language="en")
 QUERY: dict[str, Any] = {"base_url": "http://127.0.0.1", "start": "2023-11-15", "end": "2023-11-16", "status": (1, 2)}
-FACTS = {"complete": True, "totals": "exact", "final_check": True}
+FACTS = RunFacts(totals="exact", final_check=True)
+_LIFETIME = ExitStack()
+THREADS = _LIFETIME.enter_context(threads())
+"""Threads that all tests of the store share; they end with the process."""
 
 
 class UnsyncedDisk(Disk):
@@ -79,18 +84,30 @@ def whole(seconds: int) -> Span:
     return Span(BEGIN, BEGIN + seconds)
 
 
+def open_out(out: Path, span: Span | None, **options: Any) -> Store | Manifest:
+    settings: dict[str, Any] = {
+        "schema": SCHEMA,
+        "whole": span,
+        "compression": "zstd",
+        "disk": UnsyncedDisk(),
+        "parts_executor": InOrder(THREADS.parts),
+    }
+    query = options.pop("query", QUERY)
+    return Store.open(out, query, **{**settings, **options})
+
+
 def open_store(out: Path, span: Span | None, **options: Any) -> Store:
-    settings: dict[str, Any] = {"schema": SCHEMA, "whole": span, "compression": "zstd", "disk": UnsyncedDisk()}
-    asked = options.pop("asked", QUERY)
-    return Store.open(out, asked, **{**settings, **options})
+    opened = open_out(out, span, **options)
+    assert isinstance(opened, Store)
+    return opened
 
 
 def export(out: Path, pieces: Sequence[tuple[Certificate, pa.Table]], **options: Any) -> Manifest:
     """Export segments as the conductor would: those that are not committed yet."""
     span = Span(pieces[0][0].span.start, pieces[-1][0].span.stop)
-    store = open_store(out, span, **options)
-    if store.finished is not None:
-        return store.finished
+    store = open_out(out, span, **options)
+    if isinstance(store, Manifest):
+        return store
     try:
         done = {certificate.span for certificate in store.certificates}
         for certificate_, rows in pieces:

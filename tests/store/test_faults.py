@@ -11,7 +11,7 @@ import pytest
 
 from exporter.errors import ConfigError, DiskError
 from exporter.store import parts, status
-from tests.store.orders import UnsyncedDisk, cuts, export, open_store, records, segments, table, whole
+from tests.store.orders import FACTS, UnsyncedDisk, cuts, export, open_store, records, segments, table, whole
 from tests.store.test_crashes import data_in
 
 PIECES = list(segments(table(records(200, seconds=60)), cuts(6, seconds=60)))
@@ -119,7 +119,7 @@ def test_a_failure_of_the_parts_stops_the_next_commit(tmp_path):
 
     def the_rest() -> None:
         store.commit(*PIECES[0])
-        store.finish({})
+        store.finish(FACTS)
 
     with pytest.raises(DiskError, match="full"):
         the_rest()

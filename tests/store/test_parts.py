@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 import threading
+from concurrent.futures import wait
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import columns
+from exporter.crawl.threads import NICENESS
 from exporter.store import parts
 from exporter.store.layout import digest_in
-from exporter.store.part_feeder import NICENESS
 from tests.store.orders import (
     BEGIN,
     FACTS,
@@ -127,7 +128,7 @@ def test_no_pattern_finds_anything_before_the_end(tmp_path, small_parts):
     store = open_store(out, whole(100))
     for proof, rows in segments(ROWS, cuts(5, seconds=100)):
         store.commit(proof, rows)
-    store._feed._thread.shutdown()  # so that every part that can be written is
+    wait(store._feeder._waiting)  # so that every part that can be written is
     assert list((tmp_path / ".orders.exporter" / "result").iterdir())
     assert list(tmp_path.rglob("*.parquet")) == []
     assert duckdb.sql(f"SELECT file FROM glob('{tmp_path}/**/*.parquet')").fetchall() == []

@@ -30,4 +30,4 @@ async def test_the_start_of_an_export_warns_when_the_space_will_not_do(
     async with serving(SimulatorOptions(rows=200)) as simulator:
         await export(tmp_path / "orders", settings_for(simulator), on_event=events.append)
     notices = [event.message for event in events if isinstance(event, Noticed)]
-    assert any("will not do" in notice for notice in notices) == warned
+    assert any("is too small" in notice for notice in notices) == warned

@@ -56,7 +56,7 @@ def test_a_spool_without_heading_is_told(tmp_path):
     work = tmp_path / ".orders.exporter"
     work.mkdir()
     (work / "spool").write_bytes(b"something else")
-    with pytest.raises(CertificateError, match="no spool") as caught:
+    with pytest.raises(CertificateError, match="not a spool") as caught:
         open_store(tmp_path / "orders", whole(60))
     assert "--fresh" in str(caught.value.hint)
     open_store(tmp_path / "orders", whole(60), fresh=True).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -26,6 +27,7 @@ from tests.store.orders import (
     certificate,
     cuts,
     export,
+    open_out,
     open_store,
     record,
     records,
@@ -75,7 +77,8 @@ def test_the_manifest_tells_what_was_asked_and_done(out):
     assert value["counts"] == {"rows": 200, "segments": 6, "parts": 1, "bytes": made.parts[0].bytes}
     assert value["segments"][0]["totals"] == [PIECES[0][0].rows] * 2
     assert value["parts"][0]["min_created_at"] == "2023-11-15T06:13:20+08:00"
-    assert value["run"] == FACTS
+    assert value["run"] == FACTS.to_json()
+    assert (value["run"]["complete"], value["run"]["totals"], value["run"]["final_check"]) == (True, "exact", True)
     assert loads(text, path=out) == (made, [])
 
 
@@ -85,7 +88,7 @@ def test_work_goes_on_where_it_was(out):
         store.commit(proof, rows)
     store.close()
     again = open_store(out, WHOLE)
-    assert again.asked == {**QUERY, "status": [1, 2]}
+    assert again.query == {**QUERY, "status": [1, 2]}
     assert again.certificates == [proof for proof, _ in PIECES[2:4]]
     assert again.read(PIECES[2][0].span).equals(PIECES[2][1], check_metadata=True)
     assert gaps(WHOLE, [proof.span for proof in again.certificates]) == [
@@ -137,7 +140,7 @@ def test_missing_spans_are_told_and_the_result_is_not_complete(out):
     store = open_store(out, WHOLE)
     for proof, rows in (*PIECES[:2], *PIECES[3:]):
         store.commit(proof, rows)
-    manifest = store.finish({**FACTS, "complete": False}, missing=[PIECES[2][0].span])
+    manifest = store.finish(replace(FACTS, complete=False), missing=[PIECES[2][0].span])
     assert manifest.missing == (PIECES[2][0].span,)
     assert manifest.counts["rows"] == len(ROWS) - PIECES[2][0].rows
     assert status(out).state is State.INCOMPLETE
@@ -154,9 +157,7 @@ def test_rows_that_are_alike_are_counted(out):
 def test_a_finished_result_of_the_same_query_sends_nothing(out):
     manifest = export(out, PIECES)
     before = data_in(out)
-    store = open_store(out, WHOLE)
-    assert store.finished == manifest
-    store.close()
+    assert open_out(out, WHOLE) == manifest
     assert data_in(out) == before
     assert not Layout.of(out).work.exists()
 
@@ -173,7 +174,7 @@ def test_another_query_is_refused_field_by_field(out, leave):
     leave(out)
     before = status(out)
     with pytest.raises(OutputError) as caught:
-        open_store(out, WHOLE, asked=OTHER)
+        open_store(out, WHOLE, query=OTHER)
     assert 'start was "2023-11-15" and is now "2023-01-01"' in str(caught.value)
     assert "status was [1,2] and is now [3]" in str(caught.value)
     assert "base_url" not in str(caught.value)
@@ -188,7 +189,7 @@ def test_other_columns_are_refused(out):
 
 def test_fresh_drops_unfinished_work(out):
     begin(out)
-    store = open_store(out, WHOLE, asked=OTHER, fresh=True)
+    store = open_store(out, WHOLE, query=OTHER, fresh=True)
     assert store.certificates == []
     store.close()
 
@@ -200,7 +201,7 @@ def test_overwrite_replaces_a_result_only_once_the_new_one_is_whole(out):
     assert data_in(out) == old
     told = status(out)
     assert (told.state, told.progress is not None) == (State.COMPLETE, True)
-    assert "beside it an unfinished export" in str(told)
+    assert "with an unfinished export" in str(told)
     assert export(out, PIECES, overwrite=True).counts["rows"] == len(ROWS)
     assert data_in(out) != old
 

@@ -15,7 +15,7 @@ import pytest
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
-from exporter.store import parts
+from exporter.store import RunFacts, parts
 from exporter.store.layout import Layout
 from exporter.store.manifest import Manifest, loads
 from exporter.store.verify import differing_online, verify
@@ -113,7 +113,7 @@ def test_a_missing_manifest_is_found(out):
 def test_an_extra_file_is_found(folder, name):
     (folder / name).parent.mkdir(exist_ok=True)
     shutil.copy(folder / "part-00000.parquet", folder / name)
-    with pytest.raises(CertificateError, match=f"{name} is none of its files"):
+    with pytest.raises(CertificateError, match=f"{name} is not one of its files"):
         verify(folder)
 
 
@@ -143,7 +143,7 @@ def test_a_lost_segment_is_found(out):
     with pytest.raises(CertificateError) as caught:
         verify(out)
     assert f"no segment covers {made[2].span}" in str(caught.value)
-    assert "lie in no certified span" in str(caught.value)
+    assert "are in no certified span" in str(caught.value)
 
 
 def test_overlapping_segments_are_found(out):
@@ -178,7 +178,7 @@ def test_forged_rows_are_found_though_every_checksum_fits(folder):
     """A row that took another's place: the counts hold, but an order is told twice."""
     rows = ROWS.slice(0, 128)
     forge(folder, rows.take([*range(40), 39, *range(41, 128)]))
-    with pytest.raises(CertificateError, match="1 orders told twice, not 0 as when certified") as caught:
+    with pytest.raises(CertificateError, match="1 repeated orders, not 0 as when certified") as caught:
         verify(folder)
     assert str(caught.value).count("\n") <= 2
 
@@ -200,7 +200,7 @@ def test_rows_in_no_certified_span_are_found(folder):
     forge(folder, pa.concat_tables([early, rows]).combine_chunks())
     with pytest.raises(CertificateError) as caught:
         verify(folder)
-    assert "1 rows from 2023-11-15T06:11:40+08:00 on lie in no certified span" in str(caught.value)
+    assert "1 rows from 2023-11-15T06:11:40+08:00 on are in no certified span" in str(caught.value)
     assert "its manifest says otherwise" in str(caught.value)
 
 
@@ -234,7 +234,7 @@ def test_a_result_with_missing_spans_passes_as_what_it_is(tmp_path):
     store = open_store(tmp_path / "orders", whole(60))
     for proof, rows in PIECES[1:]:
         store.commit(proof, rows)
-    store.finish({"complete": False}, missing=[PIECES[0][0].span])
+    store.finish(RunFacts(complete=False), missing=[PIECES[0][0].span])
     assert not verify(tmp_path / "orders").complete
 
 

@@ -1,0 +1,42 @@
+"""What the run that finished a result reports of itself: the manifest's `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """Facts of one run. A fact that an older manifest does not have is what it was when it did not exist yet."""
+
+    complete: bool = True
+    """All of the range is certified, and the final check found nothing."""
+    requests: int = 0
+    """Requests that left, every attempt counted."""
+    retries: int = 0
+    rate_limited: int = 0
+    """Requests that were refused as too frequent."""
+    repaired_segments: int = 0
+    windows: int = 0
+    final_check: bool = False
+    """The last comparison of totals was made."""
+    totals: str = "exact"
+    """`exact`, `capped` (the server's totals stop at a number) or `ignored` (they are wrong or missing)."""
+    cap: int | None = None
+    """Where the server's totals stop."""
+    padded: bool = False
+    """Spans were asked with a second more on both sides: their totals count more than their rows."""
+    uncertified: tuple[str, ...] = ()
+    """Spans without certificate, or what the final check found to differ."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the manifest holds it."""
+        return {**asdict(self), "uncertified": list(self.uncertified)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunFacts:
+        """Return what `to_json` gave; what is not known here is left out."""
+        known = {field.name: value[field.name] for field in fields(cls) if field.name in value}
+        return cls(**{**known, "uncertified": tuple(known.get("uncertified", ()))})

@@ -1,0 +1,294 @@
+"""Run the disk side of one export: open or resume the work, commit segments, publish the result."""
+
+from __future__ import annotations
+
+import errno
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from exporter import columns
+from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span, gaps
+from exporter.errors import ConfigError, DiskError, OutputError
+from exporter.store.disk import Disk
+from exporter.store.layout import Layout, missing_parts, published
+from exporter.store.lock import Lock
+from exporter.store.manifest import CommittedSegment, Manifest, as_json, differences
+from exporter.store.part_feeder import PartFeeder
+from exporter.store.parts import PartWriter
+from exporter.store.publish import publish, recover, remove_idle_work
+from exporter.store.run_facts import RunFacts
+from exporter.store.spool import Spool, check_version
+from exporter.vendor.orders import wire_time
+
+_UNUSABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+)
+
+
+class Store:
+    """The disk side of one export that is not finished. It blocks; one thread at a time may use it."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        disk: Disk,
+        *,
+        lock: Lock,
+        spool: Spool,
+        schema: pa.Schema,
+        compression: str,
+        parts_executor: Executor,
+    ) -> None:
+        self._layout = layout
+        self._disk = disk
+        self._lock = lock
+        self._spool = spool
+        self._schema = schema
+        self._compression = compression
+        self._parts_executor = parts_executor
+        self._feeder: PartFeeder | None = None
+        self._closed = False
+        self.query: Mapping[str, Any] = spool.heading["asked"]
+        """The query as its first run recorded it."""
+        self.notices: list[str] = []
+        """What a user should read about how the work is resumed."""
+        if spool.torn:
+            self.notices.append(f"{layout.spool}: cut off {spool.torn} bytes that a crash left incomplete")
+            spool.cut()
+
+    @classmethod
+    def open(
+        cls,
+        out: Path,
+        query: Mapping[str, Any],
+        *,
+        schema: pa.Schema,
+        whole: Span | None,
+        compression: str,
+        parts_executor: Executor,
+        fresh: bool = False,
+        overwrite: bool = False,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Store | Manifest:
+        """Lock OUT and resume the unfinished export of this query, or begin it; first complete a publication.
+
+        Return the manifest instead if OUT holds the complete result of this query already. `whole` is None for an open
+        end; `parts_executor` writes the parts, one thing at a time and in order. Raise ConfigError if OUT can't be
+        used, OutputError if it belongs to another run, another query or a newer program, or holds a finished result
+        that this run would replace.
+        """
+        layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
+        if not layout.work.exists() and (finished := _finished(layout, query, whole=whole, overwrite=overwrite)):
+            return finished
+        lock = _take_lock(layout, disk)
+        try:
+            recover(layout, disk)
+            if finished := _finished(layout, query, whole=whole, overwrite=overwrite):
+                _release(layout, disk, lock)
+                return finished
+            spool = _open_spool(layout, disk, query, schema, fresh=fresh, clock=clock)
+            try:
+                store = cls(
+                    layout,
+                    disk,
+                    lock=lock,
+                    spool=spool,
+                    schema=schema,
+                    compression=compression,
+                    parts_executor=parts_executor,
+                )
+                store._begin(whole)
+            except BaseException:
+                spool.close()
+                raise
+        except BaseException:
+            _release(layout, disk, lock)
+            raise
+        return store
+
+    def _begin(self, whole: Span | None) -> None:
+        if self.whole is not None:
+            self._start_feeder(self.whole)
+        elif whole is not None:
+            self.freeze(whole)
+
+    @property
+    def whole(self) -> Span | None:
+        """The whole range to be covered, None until an open end is frozen."""
+        return self._spool.whole
+
+    def freeze(self, whole: Span) -> None:
+        """Fix the range to be covered, for this run and those that resume it."""
+        if self.whole is not None:
+            raise ValueError(f"the range is fixed to {self.whole} already")
+        self._spool.freeze(whole)
+        self._start_feeder(whole)
+
+    def _start_feeder(self, whole: Span) -> None:
+        self._feeder = PartFeeder(
+            self._spool, start=whole.start, new_writer=self._new_writer, executor=self._parts_executor
+        )
+        self._feeder.advance()
+
+    def _new_writer(self) -> PartWriter:
+        self._disk.remove_tree(self._layout.result)
+        return PartWriter(
+            self._layout.result,
+            self._disk,
+            schema=self._schema,
+            query=self.query,
+            compression=self._compression,
+            single=self._layout.out.name if self._layout.is_file else None,
+        )
+
+    @property
+    def certificates(self) -> list[Certificate]:
+        """What is committed, in order of time; the spans are disjoint."""
+        return [segment.certificate for segment in self._spool.segments]
+
+    def commit(self, certificate: Certificate, table: pa.Table) -> None:
+        """Take a certified segment, its rows in the result's order; it replaces an earlier one of the same span.
+
+        It is durable once the spool is synced: after every 65,536 rows, after a second, or with `sync`.
+        """
+        if self._feeder is None:
+            raise ValueError("freeze the range before you commit")
+        if len(table) != certificate.rows:
+            raise ValueError(f"{certificate.span}: {len(table)} rows came with a certificate for {certificate.rows}")
+        replaces = certificate.span in self._spool
+        self._spool.add(CommittedSegment(certificate=certificate, repeated=columns.repeated(table)), table)
+        if replaces:
+            self._feeder.restart_for(certificate.span)
+        self._feeder.advance(certificate.span, table)
+
+    def read(self, span: Span) -> pa.Table:
+        """Return the rows of a committed segment."""
+        return self._spool.read(span)
+
+    def sync(self) -> None:
+        """Make all that is committed durable."""
+        self._spool.sync()
+
+    def finish(self, facts: RunFacts, *, missing: Sequence[Span] = ()) -> Manifest:
+        """Close the parts, write the manifest with the run's facts, publish the result as OUT, remove the work.
+
+        `missing` are the spans without certificate: committed segments and they must cover the whole range.
+        """
+        whole, spans = self.whole, self._spool.spans
+        if whole is None or self._feeder is None or (left := gaps(whole, [*spans, *missing])):
+            raise ValueError(f"these spans are not committed: {', '.join(map(str, left if whole else []))}")
+        segments = tuple(self._spool.segments)
+        parts = self._feeder.finish()
+        self._spool.close()
+        metadata = self._schema.metadata or {}
+        manifest = Manifest(
+            query=self.query,
+            whole=whole,
+            timezone=self._schema.field("created_at").type.tz,
+            language=metadata.get(b"exporter.language", b"en").decode(),
+            base_url=self.query.get("base_url"),
+            segments=segments,
+            missing=tuple(gaps(whole, spans)),
+            parts=tuple(parts),
+            run=facts,
+        )
+        self._disk.write_whole(self._layout.ready, manifest.dumps())
+        publish(self._layout, self._disk)
+        recover(self._layout, self._disk)
+        self.close()
+        return manifest
+
+    def close(self) -> None:
+        """Release the lock and leave the work as it is; a second time, or after `finish`, does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._feeder is not None:
+                self._feeder.stop()
+            self._spool.close()
+        finally:
+            _release(self._layout, self._disk, self._lock)
+
+
+def _open_spool(
+    layout: Layout,
+    disk: Disk,
+    query: Mapping[str, Any],
+    schema: pa.Schema,
+    *,
+    fresh: bool,
+    clock: Callable[[], float],
+) -> Spool:
+    """Return the spool of this query, a new one if there is none; raise OutputError if it is another query's."""
+    encoded = b64encode(schema.serialize()).decode()
+    if fresh:
+        disk.unlink(layout.spool)
+    if not layout.spool.exists():
+        Spool.create(layout.spool, disk, {"asked": query, "schema": encoded})
+    spool = Spool(disk.append(layout.spool), clock=clock)
+    try:
+        _check_spool(spool, layout, query, encoded)
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+def _check_spool(spool: Spool, layout: Layout, query: Mapping[str, Any], schema: str) -> None:
+    check_version(spool.heading, layout.spool)
+    differing = differences(spool.heading["asked"], query)
+    if spool.heading["schema"] != schema:
+        differing.append("its columns are those of another version of this program")
+    if differing:
+        raise OutputError(
+            f"{layout.out} has an unfinished export of another query: {'; '.join(differing)}",
+            hint="give the same query again to resume it, choose another OUT, or drop what is unfinished with --fresh",
+        )
+
+
+def _take_lock(layout: Layout, disk: Disk) -> Lock:
+    try:
+        for folder in (*reversed(layout.work.parents), layout.work):
+            disk.make_folder(folder)
+        return Lock.take(layout.lock, disk)
+    except DiskError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNUSABLE:
+            raise ConfigError(str(error), hint=error.hint) from error
+        raise
+
+
+def _release(layout: Layout, disk: Disk, lock: Lock) -> None:
+    try:
+        remove_idle_work(layout, disk)
+    finally:
+        lock.release()
+
+
+def _finished(layout: Layout, query: Mapping[str, Any], *, whole: Span | None, overwrite: bool) -> Manifest | None:
+    """Return the manifest of the result in OUT if it is what this query wants; raise OutputError if it is not."""
+    manifest = published(layout)
+    if manifest is None or overwrite:
+        return None
+    if differing := differences(manifest.query, query):
+        problem = f"holds the result of another query: {'; '.join(differing)}"
+    elif whole is None:
+        problem = f"holds a finished export up to {wire_time(manifest.whole.stop - 1)}; there may be more orders by now"
+    elif not manifest.complete:
+        problem = "holds an export that is not complete"
+    elif missing := missing_parts(layout, manifest):
+        problem = f"holds a damaged result: {', '.join(missing)} is missing or of another size"
+    else:
+        return manifest
+    raise OutputError(
+        f"{layout.out} {problem}",
+        hint="--overwrite replaces it once the new export is complete; or choose another OUT",
+    )
