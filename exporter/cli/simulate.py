@@ -52,6 +52,8 @@ def simulate(*, options: Annotated[SimulatorOptions, Parameter(name="*")] = Simu
     """Serve the API in a box in the foreground, until Ctrl-C. The URL is printed on stdout."""
     from exporter.simulator.server import run
 
-    print(f"its key is {options.key!r}; each response has the Date of its own clock; Ctrl-C ends it", file=sys.stderr)
+    first, *others = options.keys()
+    keys = f"its keys are {first!r} to {others[-1]!r}" if others else f"its key is {first!r}"
+    print(f"{keys}; each response has the Date of its own clock; Ctrl-C ends it", file=sys.stderr)
     run(options)
     return 0

@@ -57,6 +57,8 @@ class SimulatorOptions:
     """How the server differs from its documents."""
     key: str = "simulator"
     """The key that is accepted."""
+    teams: int = 1
+    """Teams, each with this many rows and this rate of its own; of several the keys are KEY-1, KEY-2, and so on."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 0
@@ -66,7 +68,13 @@ class SimulatorOptions:
         for name in ("rows", "ties", "rate", "retry_after", "jitter", "latency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, less than 0")
+        if self.teams < 1:
+            raise ValueError(f"teams is {self.teams}, less than 1")
         self.span()
+
+    def keys(self) -> list[str]:
+        """Return the keys that are accepted, one for each team."""
+        return [self.key] if self.teams == 1 else [f"{self.key}-{number}" for number in range(1, self.teams + 1)]
 
     def span(self) -> tuple[int, int]:
         """Return the first and the last Unix second, both inclusive, at which an order may be made."""

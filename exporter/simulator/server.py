@@ -9,40 +9,49 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from functools import lru_cache
 from random import Random
 
-import orjson
 from aiohttp import web
 
-from exporter.simulator.faults import REFUSAL, Spoiler, WireResponse, spoiled
+from exporter.simulator.faults import WireResponse
 from exporter.simulator.options import SimulatorOptions
-from exporter.simulator.rate_rules import rule
-from exporter.simulator.requests import WRONG_PARAMETER
 from exporter.simulator.statistics import ServerStatistics
+from exporter.simulator.team import teams_of
 from exporter.simulator.world import World
-from exporter.vendor.orders import ENDPOINT, KEY_HEADER, LANGUAGES, UNAUTHORIZED
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER, UNAUTHORIZED
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # a socket closed with it sends a reset
 _PIECES = 20
 _UNAUTHORIZED = b'{"code":%d,"message":"Please log in again."}' % UNAUTHORIZED
-_NO_JSON = b'{"code":%d,"message":"the body must be a JSON object"}' % WRONG_PARAMETER
 
 
 class Simulator:
-    """A world behind HTTP. `url` is known once it is served."""
+    """Teams behind HTTP, each with a key of its own. `url` is known once they are served."""
 
     def __init__(self, options: SimulatorOptions, world: World | None = None) -> None:
         self.options = options
-        self.world = world or World.of(options)
-        self.statistics = ServerStatistics()
+        self.teams = teams_of(options, world)
         self.url = ""
+        self._first = next(iter(self.teams.values()))
         self._random = Random(options.seed)
-        self._spoiler = Spoiler(options.faults, Random(options.seed))
-        self._rule = rule(options.rule, options.rate, strict=options.strict)
+
+    @property
+    def world(self) -> World:
+        """What the first team holds."""
+        return self._first.world
+
+    @world.setter
+    def world(self, world: World) -> None:
+        self._first.world = world
+
+    @property
+    def statistics(self) -> ServerStatistics:
+        """What was counted for the first team, requests of unknown keys included."""
+        return self._first.statistics
 
     def app(self) -> web.Application:
         """Return the application: the endpoint, `GET /statistics`, `POST /statistics/reset`."""
@@ -52,50 +61,28 @@ class Simulator:
         app.router.add_post("/statistics/reset", self._reset_statistics)
         return app
 
-    def decide(self, headers: Mapping[str, str], body: bytes, now: float) -> WireResponse:
-        """Return what is sent to a request that arrives at `now`, in seconds on a monotonic clock."""
-        if headers.get(KEY_HEADER) != self.options.key:
-            self.statistics.unauthorized += 1
-            return WireResponse(body=_UNAUTHORIZED)
-        if not self._rule.allows(now):
-            self.statistics.refused += 1
-            return self._refusal()
-        fault = self._spoiler.choose()
-        if fault == "gzip" and "gzip" not in headers.get("Accept-Encoding", ""):
-            fault = None
-        language = headers.get("Lang", "en")
-        self.statistics.serve((body, language), fault)
-        try:
-            envelope = self.world.response_bytes(
-                orjson.loads(body), language=language if language in LANGUAGES else "en"
-            )
-        except orjson.JSONDecodeError:
-            envelope = _NO_JSON
-        if fault is None:
-            return WireResponse(body=envelope)
-        return spoiled(fault, envelope, faults=self.options.faults, random=self._random)
-
-    def _refusal(self) -> WireResponse:
-        if self.options.refusal == "160004":
-            return WireResponse(body=REFUSAL)
-        wait = self.options.retry_after
-        return WireResponse(status=429, body=b"Too Many Requests", headers={"Retry-After": str(wait)} if wait else {})
-
     async def _list_orders(self, request: web.Request) -> web.StreamResponse:
         if self.options.jitter:
             await asyncio.sleep(self._random.uniform(0, self.options.jitter))
         now = time.monotonic()
-        self.statistics.arrive(now)
+        known = self.teams.get(request.headers.get(KEY_HEADER, ""))
+        team = known or self._first
+        team.statistics.arrive(now)
         try:
-            wire = self.decide(request.headers, await request.read(), now)
+            body = await request.read()
+            if known is None:
+                team.statistics.unauthorized += 1
+                wire = WireResponse(body=_UNAUTHORIZED)
+            else:
+                wire = team.decide(request.headers, body, now)
             if delay := self.options.latency + wire.delay:
                 await asyncio.sleep(delay)
-            return await self._send(request, wire)
+            return await self._send(request, wire, now=team.world.now())
         finally:
-            self.statistics.in_flight -= 1
+            team.statistics.in_flight -= 1
 
-    async def _send(self, request: web.Request, wire: WireResponse) -> web.StreamResponse:
-        headers = {"Content-Type": wire.content_type, "Date": _date(int(self.world.now())), **wire.headers}
+    async def _send(self, request: web.Request, wire: WireResponse, *, now: float) -> web.StreamResponse:
+        headers = {"Content-Type": wire.content_type, "Date": _date(int(now)), **wire.headers}
         if wire.encoding:
             headers["Content-Encoding"] = wire.encoding
         if wire.status and wire.sent is None and not wire.duration:
@@ -119,10 +106,14 @@ class Simulator:
         return response
 
     async def _show_statistics(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.statistics.as_json() | {"cpu_seconds": time.process_time()})
+        shown = self.statistics.as_json() | {"cpu_seconds": time.process_time()}
+        if len(self.teams) > 1:
+            shown["teams"] = {key: team.statistics.as_json() for key, team in self.teams.items()}
+        return web.json_response(shown)
 
     async def _reset_statistics(self, _request: web.Request) -> web.Response:
-        self.statistics = ServerStatistics(in_flight=self.statistics.in_flight)
+        for team in self.teams.values():
+            team.statistics = ServerStatistics(in_flight=team.statistics.in_flight)
         return web.json_response({})
 
 

@@ -17,8 +17,9 @@ from exporter.simulator import Faults, SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import KINDS
 from exporter.simulator.server import Simulator, serving
+from exporter.simulator.team import Team
 from exporter.simulator.world import World
-from exporter.vendor.orders import ENDPOINT, KEY_HEADER
+from exporter.vendor.orders import ENDPOINT, KEY_HEADER, TOO_FREQUENT, UNAUTHORIZED
 from tests.simulator.asking import ASCENDING
 
 Ask = Callable[..., Any]
@@ -95,9 +96,9 @@ async def test_a_request_above_the_rate_is_refused_by_code_or_by_status() -> Non
 
 
 def test_the_rate_is_counted_by_the_time_of_arrival() -> None:
-    simulator = Simulator(SimulatorOptions(rows=1, rate=1, rule="sliding"))
+    team = Team(SimulatorOptions(rows=1, rate=1, rule="sliding"))
     body, headers = orjson.dumps(ASCENDING), {KEY_HEADER: "simulator"}
-    codes = [orjson.loads(simulator.decide(headers, body, now).body)["code"] for now in (0.0, 0.99, 1.0, 1.5, 2.0)]
+    codes = [orjson.loads(team.decide(headers, body, now).body)["code"] for now in (0.0, 0.99, 1.0, 1.5, 2.0)]
     assert codes == [200, 160004, 200, 160004, 200]
 
 
@@ -197,3 +198,23 @@ def test_a_process_that_cannot_serve_says_so() -> None:
 def test_the_options_are_light_to_import() -> None:
     program = "import sys, exporter.simulator; sys.exit('aiohttp' in sys.modules or 'orjson' in sys.modules)"
     assert run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_each_team_has_a_key_orders_and_a_limit_of_its_own() -> None:
+    options = SimulatorOptions(rows=3, teams=2, rate=0.001)
+    async with asking(options) as (simulator, ask):
+        pages = [await ask(key=key) for key in ("simulator-1", "simulator-2", "simulator-1", "simulator")]
+        lists = [orjson.loads(body).get("data", {}).get("list") for _, body in pages]
+        assert lists[0] == simulator.teams["simulator-1"].world.oracle()
+        assert lists[1] == simulator.teams["simulator-2"].world.oracle()
+        assert lists[0] != lists[1]
+        assert orjson.loads(pages[2][1])["code"] == TOO_FREQUENT
+        assert orjson.loads(pages[3][1])["code"] == UNAUTHORIZED
+        async with aiohttp.ClientSession(simulator.url) as session, session.get("/statistics") as response:
+            counted = (await response.json())["teams"]
+        assert [(one["served"], one["refused"]) for one in counted.values()] == [(1, 1), (1, 0)]
+
+
+def test_less_than_one_team_is_refused() -> None:
+    with pytest.raises(ValueError, match="teams is 0"):
+        SimulatorOptions(teams=0)
