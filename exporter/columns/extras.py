@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.columns.acero import Aggregate, Step, aggregate, evaluate, keep, project
-from exporter.columns.record_codec import MISSING, unpack
+from exporter.columns.record_codec import MISSING, read_json, unpack
+from exporter.vendor.foreign_text import quoted
 from exporter.vendor.orders import FIELDS, Record
 
 
@@ -47,7 +47,7 @@ def extras(table: pa.Table) -> Extras:
         if lost and example is None:
             kept, name = unpack(text)[0], min(lost)
             order_id = table["order_id"][index].as_py() or kept.get("order_id")
-            example = f"order {order_id!r}: {name} is {kept[name]!r}"
+            example = f"order {quoted(order_id)}: {name} is {quoted(kept[name])}"
     return Extras(values=values, unparsed=unparsed, example=example)
 
 
@@ -56,7 +56,7 @@ def _members(text: str) -> Record:
     try:
         members: Record = orjson.loads(text)
     except orjson.JSONDecodeError:  # a lone surrogate
-        members = json.loads(text)
+        members = read_json(text)
     return members
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
+from exporter.columns import deep_json
 from exporter.columns.text_formats import LABELS, codes, parse_money, parse_time, plain_money, plain_time
 from exporter.errors import CertificateError
+from exporter.vendor.foreign_text import quoted
 from exporter.vendor.orders import FIELDS, SEPARATOR, Record, plain_language
 
 TEXT_FIELDS = tuple(name for name in FIELDS if name != "expired_seconds")
@@ -33,7 +35,7 @@ Row = dict[str, Any]
 def cells_of(record: Record) -> RecordCells:
     """Return the cells of a record; raise CertificateError if it is not an object."""
     if not isinstance(record, dict):
-        raise CertificateError(f"the API gave {record!r} in place of an order", hint=_NO_TIME)
+        raise CertificateError(f"the API gave {quoted(record)} in place of an order", hint=_NO_TIME)
     cells: RecordCells = {name: _text(record.get(name)) for name in TEXT_FIELDS}
     for name in ("order_id", "expired_at"):  # their columns have no null that gives back null
         cells[name] = "" if cells[name] is None else cells[name]
@@ -93,7 +95,7 @@ def pack(kept: Record, *, missing: Sequence[str] = ()) -> str | None:
 
 def unpack(text: str) -> tuple[Record, list[str]]:
     """Return the values that a text of `_extra` keeps, and the names of the fields that were missing."""
-    kept: Record = json.loads(text)  # not orjson: it refuses lone surrogates and makes floats of large integers
+    kept = read_json(text)
     missing = kept.pop(MISSING, [])
     return {name.removeprefix("~"): value for name, value in kept.items()}, missing
 
@@ -103,7 +105,20 @@ def canonical(value: object) -> str:
     try:
         return _sorted(value).decode()
     except TypeError:  # lone surrogates, large integers and deep nesting are beyond orjson
+        pass
+    try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        return deep_json.dumps(value)
+
+
+def read_json(text: str) -> Record:
+    """Return the object of a text that `canonical` wrote, or that was made of such texts."""
+    try:
+        members: Record = json.loads(text)  # not orjson: it refuses lone surrogates and makes floats of large integers
+    except RecursionError:
+        members = deep_json.loads(text)
+    return members
 
 
 def _plain_record(row: Row, language: str) -> Record:
@@ -141,8 +156,8 @@ def _label(field: str, row: Row, language: str) -> str | None:
 def _no_time(cells: RecordCells) -> CertificateError:
     kept, missing = unpack(f"{{{cells[REST] or ''}}}")
     record = {name: value for name, value in (cells | kept).items() if name not in missing}
-    came = repr(record["created_at"]) if "created_at" in record else "missing"
-    return CertificateError(f"order {record.get('order_id')!r}: created_at is {came}, not a time", hint=_NO_TIME)
+    came = quoted(record["created_at"]) if "created_at" in record else "missing"
+    return CertificateError(f"order {quoted(record.get('order_id'))}: created_at is {came}, not a time", hint=_NO_TIME)
 
 
 _sorted = partial(orjson.dumps, option=orjson.OPT_SORT_KEYS)

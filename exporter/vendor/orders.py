@@ -13,6 +13,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from exporter.vendor.foreign_text import quoted
+
 Record = dict[str, Any]
 """One order as the API gave it: parsed JSON, nothing added, nothing taken away."""
 
@@ -25,6 +27,7 @@ LANGUAGES = ("en", "zh", "zh-TW", "ru")  # I
 SUCCESS = 200  # I, P: in the body, beside HTTP 200
 UNAUTHORIZED = 401  # I
 TOO_FREQUENT = 160004  # P: comes with HTTP 200
+UNKNOWN_PATH = 160007  # P
 DEFAULT_PAGE_SIZE = 10  # D
 MAX_PAGE_SIZE = 500  # D
 API_ZONE = dt.timezone(dt.timedelta(hours=8))  # D: GMT+08:00
@@ -195,7 +198,7 @@ def second_of(record: Record) -> int:
     """
     text = record.get("created_at")
     if not isinstance(text, str):
-        raise ValueError(f"created_at is {text!r}, no ISO 8601 time")
+        raise ValueError(f"created_at is {quoted(text)}, no ISO 8601 time")
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=API_ZONE)

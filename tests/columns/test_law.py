@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.columns import decode, extras, gather, records, schema, seconds, typed
+from exporter.columns import decode, deep_json, extras, gather, records, schema, seconds, typed
 from exporter.columns.record_codec import canonical, cells_of, row_of
 from exporter.columns.table import with_times_as
 from exporter.columns.text_formats import parse_time
@@ -148,6 +148,19 @@ def test_canonical_json_is_the_same_for_the_same_values_alone(one: Any, other: A
 def test_deep_nesting_is_kept(depth: int) -> None:
     record = PLAIN | {"deep": json.loads("[" * depth + "]" * depth)}
     assert list(records(table(record))) == [record]
+
+
+@pytest.mark.parametrize("text", ["[" * 1000 + "%s" + "]" * 1000, '{"a":' * 1000 + "%s" + "}" * 1000])
+@pytest.mark.parametrize("inner", ["7", '"\\ud800"'])
+def test_nesting_beyond_the_recursion_limit_is_kept(text: str, inner: str) -> None:
+    record = PLAIN | {"deep": deep_json.loads(text % inner), "total": ["no price"]}
+    made = table(record, PLAIN)
+    first, second = records(made)
+    assert deep_json.dumps(first) == deep_json.dumps(record)
+    assert second == PLAIN
+    assert extras(made).example == f"order '{PLAIN['order_id']}': total is ['no price']"
+    with pytest.raises(CertificateError, match="created_at is a deeply nested"):
+        table(record | {"created_at": record["deep"]})
 
 
 def test_well_formed_records_need_nothing_beside_the_columns() -> None:
