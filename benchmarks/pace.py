@@ -23,13 +23,14 @@ from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import REFUSAL
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.rate_rules import RuleName, rule
-from exporter.vendor.envelope import Reply
+from exporter.vendor.envelope import HttpResponse
 from exporter.vendor.orders import PageRequest
+from exporter.vendor.secret import Secret
 from tests.virtual_time import run
 
 RULES: tuple[RuleName, ...] = ("gap", "sliding", "fixed")
-PAGE = Reply(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
-TOO_FREQUENT = Reply(200, {}, REFUSAL)
+PAGE = HttpResponse(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
+TOO_FREQUENT = HttpResponse(200, {}, REFUSAL)
 QUESTION = PageRequest(first=0, last=1)
 
 
@@ -86,11 +87,11 @@ class Line:
     ) -> None:
         return None
 
-    async def post(self, body: bytes, turn: Permit) -> Reply:
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
         """Arrive late by up to the jitter; be served or refused."""
         assert body
-        await turn.come()
-        turn.left()
+        await permit.come()
+        permit.left()
         await asyncio.sleep(self._random.random() * self._case.jitter)
         now = asyncio.get_running_loop().time()
         allowed = self._rule.allows(now)
@@ -100,7 +101,7 @@ class Line:
 
 
 def settings(**changes: object) -> Settings:
-    plain = {"api_key": "simulator", "start": 0, "end": 1, "start_asked": "a", "end_asked": "b"}
+    plain = {"api_key": Secret("simulator"), "start": 0, "end": 1, "start_asked": "a", "end_asked": "b"}
     return Settings(**(plain | changes))  # type: ignore[arg-type]
 
 

@@ -30,6 +30,7 @@ from exporter.simulator.options import Shape, SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.world import World
 from exporter.vendor.orders import IDENTITY_FIELDS, PageRequest, Record
+from exporter.vendor.secret import Secret
 
 Bound = tuple[float, int]
 """A factor on the ideal number of requests and what is added to it."""
@@ -87,7 +88,9 @@ async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World
         return function(*args)
 
     first, last = options.span()
-    settings = Settings(api_key="none", start=first, end=last, start_asked="", end_asked="", timezone="Asia/Shanghai")
+    settings = Settings(
+        api_key=Secret("none"), start=first, end=last, start_asked="", end_asked="", timezone="Asia/Shanghai"
+    )
     engine = Engine(
         settings, client.ask, commit=commit, off_loop=inline, emit=lambda _: None, latency=lambda: 0.0, clock=time.time
     )

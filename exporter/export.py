@@ -21,7 +21,6 @@ from exporter.crawl.engine import MISSING_AT_MOST, Engine
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import CertificateError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Started, ignore
-from exporter.http import shared_pace
 from exporter.http.client import Client
 from exporter.progress.summary import Summary
 from exporter.store import Manifest, RunFacts, Store, space
@@ -113,8 +112,7 @@ class _Run:
         store, settings = self._store, self._settings
         for notice in store.notices:
             self._on_event(Noticed(message=notice))
-        shared = shared_pace.join(settings, on_event=self._on_event)
-        async with Client(settings, on_event=self._on_event, shared=shared) as client:
+        async with Client(settings, on_event=self._on_event) as client:
             engine = Engine(
                 settings,
                 client.ask,

@@ -18,7 +18,6 @@ from exporter.crawl.engine import Engine
 from exporter.crawl.threads import OffLoop, Threads, off_loop, threads
 from exporter.events import Committed, Event, Finished, ignore
 from exporter.export import with_extras
-from exporter.http import shared_pace
 from exporter.http.client import Client
 
 AHEAD = 100_000
@@ -55,10 +54,9 @@ async def _produce(
     on_event: Callable[[Event], None],
     pools: Threads | None,
 ) -> None:
-    shared = shared_pace.join(settings, on_event=on_event)
     with nullcontext(pools) if pools else threads() as workers:
         judging = off_loop(workers.judging)
-        async with send, Client(settings, on_event=on_event, shared=shared) as client:
+        async with send, Client(settings, on_event=on_event) as client:
             ordered = _InOrderOfTime(send, on_event, judging, strict=settings.strict_values)
             engine = Engine(
                 settings,

@@ -15,6 +15,7 @@ import exporter
 from exporter.config.options import Settings
 from exporter.simulator.server import Simulator
 from exporter.vendor.orders import IDENTITY_FIELDS, Record
+from exporter.vendor.secret import Secret
 
 UNLIMITED = 1_000_000.0
 
@@ -32,7 +33,7 @@ def settings_for(simulator: Simulator, **options: Any) -> Settings:
         "rate": UNLIMITED,
         **options,
     }
-    return Settings(**given)
+    return Settings(**given | {"api_key": Secret(given["api_key"])})
 
 
 def identities(records: Iterable[Record]) -> Counter[tuple[Any, ...]]:

@@ -16,7 +16,6 @@ from cyclopts import Parameter
 
 from exporter.cli.app import Origin, chosen, command, settings
 from exporter.cli.run import until_stopped
-from exporter.config import sources
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings, options_of
 from exporter.events import Event
 from exporter.progress.tally import message
@@ -116,7 +115,7 @@ def check(**given: Any) -> int:
     health = asking(made, lambda ask: preview.check(ask, made, now=time.time()))
     facts = {
         "host": health.host,
-        "key": sources.masked(made.api_key),
+        "key": made.api_key.masked,
         "latency_seconds": round(health.latency, 3),
         "clock_offset_seconds": None if health.clock_offset is None else round(health.clock_offset, 1),
         "clock_right": health.clock_right,

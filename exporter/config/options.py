@@ -24,6 +24,7 @@ from exporter.vendor.orders import (
     TYPE_SYNONYMS,
     Filters,
 )
+from exporter.vendor.secret import Secret
 
 EARLIEST = "2015-01-01"
 """Where the range of an export starts that names no start: before the vendor's first order."""
@@ -36,7 +37,7 @@ class Settings:
     """What one export works with. Times are Unix seconds, both ends inclusive; durations are in seconds."""
 
     base_url: str = SITES["international"]
-    api_key: str = field(repr=False)
+    api_key: Secret
     start: int
     end: int | None
     """None: up to the moment of the first start."""

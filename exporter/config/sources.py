@@ -18,6 +18,7 @@ from exporter.config import parsers as readers
 from exporter.config.options import KEY_VARIABLE, Option, Settings
 from exporter.errors import ConfigError
 from exporter.vendor.orders import SITES, Filters
+from exporter.vendor.secret import Secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def settings(chosen: Chosen, environ: Mapping[str, str], *, now: dt.datetime) ->
     )
 
 
-def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[str, str]:
+def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[Secret, str]:
     """Return the key, and where it comes from."""
     variable = environ.get(KEY_VARIABLE, "").strip()
     if chosen.values.get("api_key"):
@@ -173,7 +174,7 @@ def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[str, str]:
             f"the key in {place} has characters that no key has",
             hint="it is one word of letters and digits: copy it again",
         )
-    return found, place
+    return Secret(found), place
 
 
 def shown(chosen: Chosen, environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -189,12 +190,7 @@ def shown(chosen: Chosen, environ: Mapping[str, str]) -> list[tuple[str, str, st
         found, origin = key(chosen, environ)
     except ConfigError as error:
         return [*rows, ("key", "-", str(error))]
-    return [*rows, ("key", masked(found), origin)]
-
-
-def masked(secret: str) -> str:
-    """Return what may be shown of a key: its last four characters, and of a short one nothing."""
-    return f"…{secret[-4:]}" if len(secret) >= 12 else "…"
+    return [*rows, ("key", found.masked, origin)]
 
 
 def reason(error: OSError | UnicodeDecodeError) -> str:

@@ -1,10 +1,10 @@
 """Share one pace between the exports on one machine that use the same key and host.
 
-A small file under the user's state folder tells when each of them last sent a request, by the machine's monotonic
+A small file under the user's state folder holds when each of them last sent a request, by the machine's monotonic
 clock: the wall clock may jump. Its name is a hash of key, host and boot, so the key is nowhere to be read and a reboot
 starts afresh. The file is locked only from the check of the slot to the departure; the lock goes with the process that
-holds it. All this happens in the event loop: it takes 6 µs a slot. Above 20 requests a second a process leases
-the slots of the next 50 ms at once.
+holds it. Only joining may block; what follows happens in the event loop, in 6 µs a slot. Above 20 requests a second a
+process leases the slots of the next 50 ms at once.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ import platformdirs
 from exporter.config.options import Settings
 from exporter.events import Event, Noticed
 from exporter.http.pacer import UNPACED
+from exporter.vendor.http_times import LONGEST_RETRY_AFTER
 
 LEASE = 0.05
 """Seconds whose slots are leased at once."""
 RETRY = 0.002
 """Seconds until a file that another process has locked is tried again."""
 HUNG = 1.0
-"""A holder that keeps the lock for so many seconds is asleep, not at work."""
+"""A holder that keeps the lock for this many seconds is asleep, not at work."""
 SHORTEST_POLITE = 0.002
 POLITE = 0.01
 POLITE_SHARE = 0.2
-"""Who left last waits so much longer while others want slots too: so they alternate."""
+"""Who left last waits this much longer while others want slots too: so they alternate."""
 SLACK = 1.05
-"""A lease lasts so much longer than its slots: guards and timers make them late."""
+"""A lease lasts this much longer than its slots: safety margins and timers make them late."""
 PLAUSIBLE = 1.0
 """Nobody leases slots farther ahead: a departure beyond is another boot's."""
+LONGEST_PAUSE = LONGEST_RETRY_AFTER
+"""Nobody pauses for longer: a pause in the file that ends later is none, whoever wrote it."""
 REMEMBERED = 600.0
 LARGEST_STATE = 65536
 FORGOTTEN = 7 * 24 * 3600
@@ -56,7 +59,7 @@ def join(settings: Settings, *, on_event: Callable[[Event], None], folder: Path 
         return None
     folder = platformdirs.user_state_path("duoplus-exporter", appauthor=False) / "pace" if folder is None else folder
     boot = BOOT_ID.read_text() if BOOT_ID.exists() else ""
-    identity = "\0".join((settings.api_key, settings.base_url.rstrip("/").lower(), boot))
+    identity = "\0".join((settings.api_key.reveal(), settings.base_url.rstrip("/").lower(), boot))
     path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,7 +114,7 @@ class FilePace:
         return now
 
     def left(self, at: float) -> None:
-        """Tell that the request left, and let the others go on."""
+        """Record that the request left, and free the slots after it."""
         if self._lease_left:
             self._lease_left -= 1
             if not self._lease_left and self._locked():
@@ -148,6 +151,8 @@ class FilePace:
 
     def _free(self, now: float) -> float:
         """Return the moment from which this process may leave."""
+        if self._paused_until > now + LONGEST_PAUSE:
+            self._paused_until = 0.0
         owner, last = self._last
         if last > now + PLAUSIBLE:
             return self._paused_until

@@ -2,6 +2,9 @@
 
 Foreign errors become ours here. They are raised outside the `except` block on purpose: aiohttp's exceptions carry the
 request's headers, so none of them may be reachable from an error of ours.
+
+The pace depends on one method that aiohttp calls to write a body (`_Departure.write_with_length`): if a version of it
+calls another, the permit of a request never leaves, and `Client` ends the export.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import math
 import os
 import ssl
 import urllib.request
@@ -23,21 +27,31 @@ from yarl import URL
 from exporter.config.options import Settings
 from exporter.errors import ApiError, ConfigError
 from exporter.http.permits import Permit
-from exporter.vendor.envelope import PROXY_HINT, HttpResponse, MayPass
+from exporter.vendor.envelope import NO_API_HINT, PROXY_HINT, HttpResponse, MayPass
+from exporter.vendor.foreign_text import shown
 from exporter.vendor.orders import ENDPOINT, KEY_HEADER
+from exporter.vendor.secret import Secret
 
 LARGEST_BODY = 64 * 1024 * 1024
 READ_BUFFER = 256 * 1024
-"""A page is about 127 kB: it is read without pausing the line."""
+"""A page is about 127 kB: it is read without pausing the connection."""
 KEEP_ALIVE = 30.0
+CONNECT = 15.0
+"""Seconds that a connection may take to be set up, if --timeout is not shorter."""
+FIRST_ANSWER = 50.0
+"""Seconds after the first departure in which a server must have answered once, so that a wrong host shows within a
+minute; not where --timeout is above LONG_TIMEOUT."""
+LONG_TIMEOUT = 60.0
+SHORTEST_FIRST = 5.0
+"""Seconds that the last attempt within FIRST_ANSWER has at least."""
 
 TLS_HINT = "check the clock, the proxy, and SSL_CERT_FILE if a company's own certificates are in use"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Beside SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads itself."""
+"""These are read in addition to SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads itself."""
 
 
 class Transport(Protocol):
-    """What carries a request. It awaits `turn.come()` with its connection at hand, sends, and calls `turn.left()`."""
+    """What carries a request. It awaits `permit.come()` with its connection ready, sends, and calls `permit.left()`."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -46,17 +60,22 @@ class Transport(Protocol):
     ) -> None: ...
 
     async def post(self, body: bytes, permit: Permit) -> HttpResponse:
-        """Return the server's reply; raise `MayPass` or an `ApiError`."""
+        """Return the server's response; raise `MayPass` or an `ApiError`."""
 
 
 class HttpTransport:
-    """One aiohttp session to one endpoint, its connections kept alive."""
+    """One aiohttp session to one endpoint, its connections kept alive.
 
-    def __init__(self, settings: Settings) -> None:
+    Several may share a `connector`, which then is closed by whoever made it.
+    """
+
+    def __init__(self, settings: Settings, *, connector: aiohttp.BaseConnector | None = None) -> None:
         self._url = URL(settings.base_url.rstrip("/") + ENDPOINT)
         self._timeout = settings.timeout
+        self._secret = settings.api_key
+        self._connector = connector
+        self._deadlines = Deadlines(settings.timeout)
         self._headers = {
-            KEY_HEADER: settings.api_key,
             "Content-Type": "application/json",
             "Lang": settings.language,
             "Accept": "application/json",
@@ -68,12 +87,12 @@ class HttpTransport:
             self._headers |= self._proxy_headers or {}
 
     async def __aenter__(self) -> Self:
-        tls = tls_from_environment() if self._url.scheme == "https" else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls),
-            headers=self._headers,
+            connector=connector(self._url) if self._connector is None else self._connector,
+            connector_owner=self._connector is None,
+            headers=self._headers | {KEY_HEADER: self._secret.reveal()},
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout),
+            timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout, CONNECT)),
             read_bufsize=READ_BUFFER,
         )
         return self
@@ -84,41 +103,63 @@ class HttpTransport:
         await self._session.close()
 
     async def post(self, body: bytes, permit: Permit) -> HttpResponse:
-        """Return the server's reply; raise `MayPass`, or an `ApiError` for what can't pass.
+        """Return the server's response; raise `MayPass`, or an `ApiError` for what can't pass.
 
         The timeout runs from the departure: waiting for a slot is no fault of the server's.
         """
+        deadlines = self._deadlines
         try:
             async with (
                 asyncio.timeout(None) as deadline,
                 self._session.post(
                     self._url,
-                    data=_Departure(body, permit, deadline, self._timeout),
+                    data=_Departure(body, permit, deadline, deadlines),
                     allow_redirects=False,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
                 ) as response,
             ):
+                deadlines.answered = True
                 return HttpResponse(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, OSError) as error:
-            ours = _ours(error, self._url, self._timeout)
+            ours = _ours(error, self._url, self._secret, seconds=deadlines.last)
         raise ours
+
+
+class Deadlines:
+    """How long a response may take: `--timeout`, and less as long as the server has never answered."""
+
+    def __init__(self, timeout: float) -> None:
+        self.answered = False
+        self.last = timeout
+        """Seconds of the last deadline that was set."""
+        self._timeout = timeout
+        self._first = math.inf
+        """When the first request left."""
+
+    def after(self, departure: float) -> float:
+        """Return the moment by which the response to a request that left at `departure` must be there."""
+        self._first = min(self._first, departure)
+        self.last = self._timeout
+        if not self.answered and self._timeout <= LONG_TIMEOUT:
+            self.last = min(self._timeout, max(SHORTEST_FIRST, self._first + FIRST_ANSWER - departure))
+        return departure + self.last
 
 
 class _Departure(aiohttp.BytesPayload):
     """A body that leaves in its slot: headers and body go out in one write, made when the slot has come."""
 
-    def __init__(self, body: bytes, permit: Permit, deadline: asyncio.Timeout, timeout: float) -> None:
+    def __init__(self, body: bytes, permit: Permit, deadline: asyncio.Timeout, deadlines: Deadlines) -> None:
         super().__init__(body, content_type="application/json")
-        self._turn = permit
+        self._permit = permit
         self._deadline = deadline
-        self._seconds = timeout
+        self._deadlines = deadlines
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await self._turn.come()
+        await self._permit.come()
         await super().write_with_length(writer, content_length)
-        self._turn.left()
-        self._deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        self._permit.left()
+        self._deadline.reschedule(self._deadlines.after(asyncio.get_running_loop().time()))
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -137,34 +178,50 @@ class _TooLarge(aiohttp.ClientError):
     pass
 
 
-def _ours(error: Exception, url: URL, timeout: float) -> MayPass | ApiError:
-    """Map a foreign error to one of ours."""
+def _ours(error: Exception, url: URL, secret: Secret, *, seconds: float) -> MayPass | ApiError:
+    """Map a foreign error to one of ours; `seconds` is what a response was waited for."""
     host = url.host
     ours: MayPass | ApiError
     match error:
         case _TooLarge():
             ours = ApiError(f"{host} sent a body of more than {LARGEST_BODY >> 20} MiB, which is no page of orders")
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            ours = ApiError(f"no secure connection to {host}: {error.__cause__ or error}", hint=TLS_HINT)
+            ours = ApiError(
+                f"no secure connection to {host}: {shown(str(error.__cause__ or error), secret)}", hint=TLS_HINT
+            )
         case aiohttp.ClientHttpProxyError(status=status) if status < 500:
-            ours = ApiError(f"the proxy refused the way to {host} (HTTP {status})", hint=PROXY_HINT)
+            ours = ApiError(f"the proxy refused to connect to {host} (HTTP {status})", hint=PROXY_HINT)
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             ours = ApiError(f"{url} can't be asked", hint="check --base-url")
+        case aiohttp.ConnectionTimeoutError():
+            ours = MayPass(f"no connection to {host} in time")
         case TimeoutError():
-            ours = MayPass(f"no answer from {host} within {timeout:g} s")
+            ours = MayPass(f"no answer from {host} within {seconds:g} s")
         case aiohttp.ClientPayloadError():
             ours = MayPass(f"the body from {host} broke off or could not be decompressed")
         case aiohttp.ClientResponseError(message=message):
-            ours = MayPass(f"{host} sent no valid HTTP ({message})")
+            ours = MayPass(f"{host} sent no valid HTTP ({shown(message, secret)})", hint=NO_API_HINT)
         case aiohttp.ServerDisconnectedError():
             ours = MayPass(f"{host} closed the connection without an answer")
         case _:
-            ours = MayPass(f"no connection to {host} ({error or type(error).__name__})")
+            ours = MayPass(f"no connection to {host} ({shown(str(error) or type(error).__name__, secret)})")
     return ours
 
 
+def connector(url: URL) -> aiohttp.TCPConnector:
+    """Return what holds the connections to a host, any number of them."""
+    tls = tls_from_environment() if url.scheme == "https" else True
+    return aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls)
+
+
+def is_in_the_clear(base_url: str) -> bool:
+    """Return whether the key would go to another machine without encryption."""
+    url = URL(base_url)
+    return url.scheme == "http" and not is_loopback(url)
+
+
 def is_loopback(url: URL) -> bool:
-    """Tell whether a URL points to this machine."""
+    """Return whether a URL points to this machine."""
     host = url.host or ""
     if host == "localhost":
         return True
@@ -176,7 +233,7 @@ def is_loopback(url: URL) -> bool:
 def proxy_from_environment(url: URL) -> tuple[URL | None, dict[str, str] | None]:
     """Return the proxy for a URL and the headers that it wants, as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
 
-    Looked up once: aiohttp's own way takes two hops to a thread for each request. This machine needs no proxy.
+    Looked up once: aiohttp's own way takes a thread, twice for each request. This machine needs no proxy.
     """
     host = url.host or ""
     if is_loopback(url) or urllib.request.proxy_bypass(host):

@@ -17,6 +17,7 @@ from exporter.config import sources
 from exporter.config.options import EARLIEST, Options, OutputOptions, Settings, options_of
 from exporter.errors import ConfigError
 from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS
+from exporter.vendor.secret import Secret
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 KEY = {"DUOPLUS_API_KEY": "0123456789abcdef"}
@@ -40,7 +41,7 @@ def test_the_defaults_are_those_of_the_settings() -> None:
     settings = from_python()
     start = dt.datetime.fromisoformat(f"{EARLIEST}T00:00:00+08:00")
     assert settings == Settings(
-        api_key=KEY["DUOPLUS_API_KEY"],
+        api_key=Secret(KEY["DUOPLUS_API_KEY"]),
         start=int(start.timestamp()),
         end=None,
         start_asked=start.isoformat(),
@@ -277,12 +278,12 @@ def test_an_unknown_keyword_suggests_the_nearest() -> None:
 def test_the_key_comes_from_argument_file_or_environment(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("from-the-file\n")
-    assert from_python(api_key="argument").api_key == "argument"
-    assert from_python(api_key_file=file).api_key == "from-the-file"
-    assert from_flags().api_key == KEY["DUOPLUS_API_KEY"]
+    assert from_python(api_key="argument").api_key == Secret("argument")
+    assert from_python(api_key_file=file).api_key == Secret("from-the-file")
+    assert from_flags().api_key == Secret(KEY["DUOPLUS_API_KEY"])
     low = sources.environment({"EXPORTER_API_KEY_FILE": str(file)})
-    assert made(sources.command_line({}), low).api_key == KEY["DUOPLUS_API_KEY"]
-    assert made(sources.command_line({}), low, environ={}).api_key == "from-the-file"
+    assert made(sources.command_line({}), low).api_key == Secret(KEY["DUOPLUS_API_KEY"])
+    assert made(sources.command_line({}), low, environ={}).api_key == Secret("from-the-file")
 
 
 @pytest.mark.parametrize(
@@ -317,8 +318,8 @@ def test_a_missing_key_is_told() -> None:
 
 def test_no_representation_shows_the_key() -> None:
     assert KEY["DUOPLUS_API_KEY"] not in repr(from_python())
-    assert sources.masked(KEY["DUOPLUS_API_KEY"]) == "…cdef"
-    assert sources.masked("short") == "…"
+    assert Secret(KEY["DUOPLUS_API_KEY"]).masked == "…cdef"
+    assert Secret("short").masked == "…"
 
 
 def test_the_nearer_of_site_and_base_url_holds() -> None:

@@ -16,6 +16,7 @@ from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
 from exporter.errors import CertificateError, RejectedError
 from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
+from exporter.vendor.secret import Secret
 from tests.crawl.hostile_server import START, HostileQuirks, HostileServer, Order
 from tests.virtual_time import VirtualTimeLoop
 
@@ -67,7 +68,7 @@ class Run:
 
     def settings(self) -> Settings:
         return Settings(
-            api_key="key",
+            api_key=Secret("key"),
             start=START,
             end=START + self.server.seconds - 1,
             start_asked="",

@@ -15,10 +15,11 @@ from exporter.config.options import Settings
 from exporter.crawl import preview
 from exporter.errors import RejectedError
 from exporter.vendor.orders import PageRequest, PageResponse, Record, wire_time
+from exporter.vendor.secret import Secret
 
 START = 1_704_067_200
 SETTINGS = Settings(
-    api_key="key", start=START, end=START + 9_999, start_asked="", end_asked=None, rate=2.0, page_size=500
+    api_key=Secret("key"), start=START, end=START + 9_999, start_asked="", end_asked=None, rate=2.0, page_size=500
 )
 
 

@@ -14,15 +14,17 @@ import orjson
 from exporter.config.options import Settings
 from exporter.http.permits import Permit
 from exporter.vendor.envelope import HttpResponse
+from exporter.vendor.secret import Secret
 
 Answering = Callable[[dict[str, Any]], HttpResponse | Awaitable[HttpResponse]]
 """From a request's JSON to a reply; it may raise what a transport raises."""
 
 
 def settings(**changes: Any) -> Settings:
-    """Return settings for one export that differ from the defaults as told."""
+    """Return settings for one export, with changes to the defaults; `api_key` may be a plain text."""
     plain: dict[str, Any] = {"api_key": "the-secret-key", "start": 0, "end": 1, "start_asked": "a", "end_asked": "b"}
-    return Settings(**(plain | changes))
+    given = plain | changes
+    return Settings(**given | {"api_key": Secret(given["api_key"])})
 
 
 def page(*records: dict[str, Any], total: Any = None, **headers: str) -> HttpResponse:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from exporter.errors import ApiError, RejectedError, UnauthorizedError
+from exporter.errors import ApiError, ExportError, RejectedError, UnauthorizedError
 from exporter.events import Answered, Event, Noticed, Refused, Retried
 from exporter.http.client import LONG_BODY, Client
+from exporter.http.permits import Permit
 from exporter.vendor.envelope import HttpResponse, MayPass
 from exporter.vendor.orders import PageRequest, PageResponse
 from tests.http.fake_transport import FakeTransport, envelope, page, settings
@@ -181,6 +182,9 @@ def test_a_refused_request_goes_to_the_very_front_and_is_no_failure() -> None:
         (HttpResponse(429, {"Retry-After": "soon"}, b""), 1.0),
         (envelope(429), 1.0),
         (envelope("160004", status=400), 1.0),
+        (HttpResponse(429, {"Retry-After": "1445412520"}, b""), 40.0),
+        (HttpResponse(429, {"Retry-After": "1735689600"}, b""), 600.0),
+        (HttpResponse(429, {"Retry-After": "999999999"}, b""), 600.0),
     ],
 )
 def test_a_refusal_pauses_everyone_for_as_long_as_it_says(refusal: HttpResponse, pause: float) -> None:
@@ -194,12 +198,43 @@ def test_a_refusal_pauses_everyone_for_as_long_as_it_says(refusal: HttpResponse,
 def test_refusals_that_no_pace_can_cure_are_told_once() -> None:
     transport = FakeTransport(script=[TOO_FREQUENT] * 20)
     seen: list[Event] = []
-    ask(transport, seen=seen, max_attempts=1, patience=1.0)
-    notices = [event.message for event in seen if isinstance(event, Noticed)]
+    ask(transport, seen=seen, max_attempts=1, patience=3600.0)
+    notices = [event.message for event in seen if isinstance(event, Noticed) and "key allows less" in event.message]
     assert len(notices) == 1
     assert "another client" in notices[0]
     refusals = [event for event in seen if isinstance(event, Refused)]
     assert [event.persistent for event in refusals] == [False] * 5 + [True] * 15
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_long_pause_is_reported_once_and_is_no_longer_than_ten_minutes(status: int) -> None:
+    transport = FakeTransport(script=[HttpResponse(status, {"Retry-After": "999999999"}, b"")] * 2)
+    seen: list[Event] = []
+    ask_many(transport, 4, seen=seen, patience=3600.0)
+    assert [round(gap, -1) for gap in gaps(transport)[:2]] == [600, 600] if status == 429 else [600, 0]
+    notices = [event.message for event in seen if isinstance(event, Noticed)]
+    assert notices == ["no request leaves for 600 s: the server, or another export with this key, asked for a pause"]
+
+
+def test_pauses_of_seconds_are_not_worth_a_notice() -> None:
+    seen: list[Event] = []
+    ask_many(FakeTransport(script=[envelope(160004, Retry_After="4")]), 20, seen=seen, rate=0.2)
+    assert not [event for event in seen if isinstance(event, Noticed)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TOO_FREQUENT,
+        HttpResponse(429, {"Retry-After": "999999999"}, b""),
+        HttpResponse(503, {"Retry-After": "999999999"}, b""),
+    ],
+)
+def test_patience_bounds_every_wait(failure: HttpResponse) -> None:
+    transport = FakeTransport(answering=lambda _: failure)
+    with pytest.raises(ApiError, match=r"nothing has come through for 10\d s; the last "):
+        ask_many(transport, 3, patience=100.0)
+    assert transport.departures[-1] - transport.departures[0] == pytest.approx(100, abs=3)
 
 
 PASSING = [
@@ -287,6 +322,89 @@ def test_what_cannot_pass_is_an_error_at_once(reply: HttpResponse, kind: type[Ap
         assert str(caught.value.code) in words
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_of_the_way_has_a_hint(status: int) -> None:
+    with pytest.raises(RejectedError, match=f"code {status}, no page but 6 bytes of text/html") as caught:
+        ask(FakeTransport(answering=lambda _: HttpResponse(status, {"Content-Type": "text/html"}, b"<html>")))
+    assert caught.value.hint is not None
+    assert "--site" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (MayPass("connection refused"), "check the address"),
+        (HttpResponse(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"), "login page"),
+        (HttpResponse(511, {"Content-Type": "text/html"}, b"<html>Please log in</html>"), "login page"),
+        (HttpResponse(200, {}, b""), "check the address"),
+    ],
+)
+def test_a_server_that_never_answered_is_given_up_within_a_minute(failure: Any, hint: str) -> None:
+    def answering(_: dict[str, Any]) -> HttpResponse:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    transport = FakeTransport(answering=answering)
+    with pytest.raises(ApiError, match="the server has never answered as the API does; the last failure: ") as caught:
+        ask_many(transport, 4)
+    assert 20 < transport.departures[-1] - transport.departures[0] < 60
+    assert hint in str(caught.value.hint)
+    assert "--base-url" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("failure", [envelope(503, "busy"), HttpResponse(502, {}, b"<html>Bad gateway</html>")])
+def test_trouble_of_the_api_s_own_is_met_with_patience_from_the_start(failure: HttpResponse) -> None:
+    def answering(_: dict[str, Any]) -> HttpResponse:
+        return failure if asyncio.get_running_loop().time() < 1_300 else page()
+
+    assert ask(FakeTransport(answering=answering)).number == 1
+
+
+def test_a_login_page_in_the_middle_of_a_run_is_met_with_patience() -> None:
+    def answering(_: dict[str, Any]) -> HttpResponse:
+        away = 1_001 < asyncio.get_running_loop().time() < 1_300
+        return HttpResponse(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>") if away else page()
+
+    assert len(ask_many(FakeTransport(answering=answering), 5)) == 5
+
+
+def test_a_response_to_a_request_that_never_waited_for_its_slot_ends_the_export_at_once() -> None:
+    class Hasty(FakeTransport):
+        async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+            self.asked.append({})
+            return page()
+
+    transport = Hasty()
+    with pytest.raises(ExportError, match="left without waiting for its slot") as caught:
+        ask_many(transport, 5, rate=100.0)
+    assert type(caught.value) is ExportError
+    assert len(transport.asked) == 1
+
+
+def test_an_answer_before_the_request_left_is_no_answer() -> None:
+    class Eager(FakeTransport):
+        async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+            if len(self.asked) != 1:
+                return await super().post(body, permit)
+            self.asked.append({})
+            waiting = asyncio.ensure_future(permit.come())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            return HttpResponse(408, {}, b"")
+
+    seen: list[Event] = []
+    assert with_client(Eager(), _two_in_a_row, seen=seen) == [1, 2]
+    assert [event.reason for event in seen if isinstance(event, Retried)] == [
+        "the server answered before the request left"
+    ]
+
+
+async def _two_in_a_row(client: Client) -> list[int]:
+    first = await client.ask(request())
+    return [first.number, (await client.ask(request(2))).number]
+
+
 def test_the_key_is_in_no_error_event_or_repr() -> None:
     mean = HttpResponse(500, {"Content-Type": "text/html"}, b"who sent the-secret-key?")
     seen: list[Event] = []
@@ -306,15 +424,15 @@ def test_one_request_that_always_fails_ends_after_its_attempts_while_others_come
 
 
 def test_a_server_that_answers_nobody_is_tried_for_as_long_as_patience_lasts() -> None:
-    transport = FakeTransport(script=[MayPass("connection refused")] * 1000)
+    transport = FakeTransport(script=[page(), *[MayPass("connection refused")] * 1000])
     with pytest.raises(ApiError, match="nothing has come through for 900 s; the last failure: connection refused"):
-        ask_many(transport, 4)
+        ask_many(transport, 5)
     assert transport.departures[-1] - transport.departures[0] == pytest.approx(900, abs=10)
 
 
 def test_a_server_that_comes_back_within_the_patience_is_asked_for_everything() -> None:
     def answering(_: dict[str, Any]) -> HttpResponse:
-        if asyncio.get_running_loop().time() < 1_600:
+        if 1_002 < asyncio.get_running_loop().time() < 1_600:
             raise MayPass("connection refused")
         return page()
 

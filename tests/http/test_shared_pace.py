@@ -12,12 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from exporter.events import Event, Noticed
 from exporter.http import shared_pace
 from exporter.http.client import Client
-from exporter.http.shared_pace import HUNG, POLITE, RETRY, FilePace
+from exporter.http.shared_pace import HUNG, LONGEST_PAUSE, POLITE, RETRY, FilePace
 from exporter.vendor.orders import PageRequest
 from tests.http.fake_transport import FakeTransport, settings
 from tests.virtual_time import run
@@ -230,3 +231,37 @@ def test_two_clients_alternate_and_together_keep_the_pace(tmp_path: Path, stack:
     assert 399 / (together[-1] - together[0]) >= 0.9 * rate
     ends = [transport.departures[-1] - together[0] for transport in transports]
     assert max(ends) - min(ends) <= 0.1 * max(ends)
+
+
+@pytest.mark.parametrize("until", [100.0 + LONGEST_PAUSE + 1, 1e12])
+def test_a_pause_that_nobody_can_mean_is_ignored_and_removed(tmp_path: Path, stack: ExitStack, until: float) -> None:
+    first, second = (joined(tmp_path, stack) for _ in range(2))
+    first.pause(until)
+    assert second.take(100.0) == 100.0
+    second.left(100.0)
+    (path,) = tmp_path.glob("*.json")
+    assert orjson.loads(path.read_bytes())["paused_until"] == 0
+    assert joined(tmp_path, stack).take(102.0) == 102.0
+
+
+def test_a_pause_of_ten_minutes_is_for_all(two: tuple[FilePace, FilePace]) -> None:
+    first, second = two
+    leave(first, 100.0)
+    first.pause(101.0 + LONGEST_PAUSE)
+    assert second.take(101.0) == 101.0 + LONGEST_PAUSE
+
+
+def test_another_export_s_long_pause_is_reported(tmp_path: Path, stack: ExitStack) -> None:
+    seen: list[Event] = []
+    joined(tmp_path, stack).pause(1_300.0)
+
+    async def story() -> float:
+        shared = joined(tmp_path, stack)
+        async with Client(settings(), transport=FakeTransport(), shared=shared, on_event=seen.append) as client:
+            await client.ask(PageRequest(first=0, last=1))
+        return asyncio.get_running_loop().time()
+
+    assert 1_300 < run(story()) < 1_301
+    assert [event.message for event in seen if isinstance(event, Noticed)] == [
+        "no request leaves for 300 s: the server, or another export with this key, asked for a pause"
+    ]

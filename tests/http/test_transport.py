@@ -11,7 +11,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -19,10 +19,19 @@ from aiohttp import web
 from blockbuster import blockbuster_ctx
 from yarl import URL
 
-from exporter.errors import ApiError, ConfigError
-from exporter.events import Event, Retried
+from exporter.errors import ApiError, ConfigError, ExportError
+from exporter.events import Event, Noticed, Retried
 from exporter.http.client import Client
-from exporter.http.transport import LARGEST_BODY, is_loopback, proxy_from_environment, tls_from_environment
+from exporter.http.permits import Permit, State
+from exporter.http.transport import (
+    LARGEST_BODY,
+    Deadlines,
+    HttpTransport,
+    connector,
+    is_loopback,
+    proxy_from_environment,
+    tls_from_environment,
+)
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import KINDS, Faults
 from exporter.simulator.options import SimulatorOptions
@@ -238,6 +247,130 @@ async def test_a_host_that_is_not_there_is_tried_until_patience_ends_and_shows_n
         shown += repr(error)
         error = error.__cause__ or error.__context__
     assert "the-secret-key" not in shown
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        b"HTTP/1.1 500 the-secret-key\x1b[2J\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nthe-secret-key\x1b[2J\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Key: the-secret-key\x01\x1b[2J\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: the-secret-key\x1b\r\n\r\n",
+        b"the-secret-key\x1b]0;title\x07 \r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: the-secret-key/\xc2\x9b31m\r\n\r\nyour key: the-secret-key\x1b\xe2\x80\xae",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nyour key: the-secret-k",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: the-secret-key\r\n\r\n{}",
+    ],
+)
+async def test_an_echo_shows_neither_the_key_nor_controls(echo: bytes) -> None:
+    seen: list[Event] = []
+    async with raw(echo, echo, GOOD) as url, client(url, seen=seen) as asking:
+        assert (await asking.ask(QUESTION)).records == [{"order_id": "7"}]
+    reasons = [event.reason for event in seen if isinstance(event, Retried)]
+    assert len(reasons) == 2
+    for reason in reasons:
+        assert reason.isprintable()
+        assert "secret" not in reason
+
+
+async def test_not_a_byte_leaves_before_its_slot() -> None:
+    """What the pace hangs on: aiohttp connects, and writes nothing until `write_with_length` returns."""
+    connected = asyncio.Event()
+    came: list[bytes] = []
+
+    async def line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        came.append(await reader.read(1 << 20))
+        came.append(await reader.read(1 << 20) if b"\r\n\r\n{" not in came[0] else b"")
+        writer.write(GOOD)
+        await writer.drain()
+        writer.close()
+
+    class Held:
+        state = State.ADMITTED
+        slot = asyncio.Event()
+        departures = 0
+
+        async def come(self) -> None:
+            await self.slot.wait()
+
+        def left(self) -> None:
+            self.departures += 1
+
+    held = Held()
+    server = await asyncio.start_server(line, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with HttpTransport(settings(base_url=url)) as transport:
+            asking = asyncio.create_task(transport.post(orjson.dumps(QUESTION.body()), cast("Permit", held)))
+            await connected.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert came == []
+            assert held.departures == 0
+            held.slot.set()
+            assert (await asking).status == 200
+    assert held.departures == 1
+    assert came[0].startswith(b"POST ")
+    assert came[1] == b"", "headers and body leave in one write"
+
+
+async def test_a_library_that_writes_bodies_another_way_ends_the_export_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return await plain(request)
+
+    monkeypatch.delattr("exporter.http.transport._Departure.write_with_length")
+    async with serving(handler) as url, client(url, rate=5.0) as asking:
+        with pytest.raises(ExportError, match="left without waiting for its slot") as caught:
+            await asyncio.gather(*(asking.ask(QUESTION) for _ in range(20)))
+    assert "requirements.lock" in str(caught.value.hint)
+    assert asked == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [("http://api.example", True), ("https://api.example", False), ("http://localhost", False)],
+)
+async def test_a_key_that_would_be_sent_in_the_clear_is_a_warning(url: str, *, warned: bool) -> None:
+    seen: list[Event] = []
+    async with client(url, seen=seen):
+        pass
+    assert [type(event) for event in seen] == [Noticed] * warned
+    assert all("without encryption" in repr(event) for event in seen)
+
+
+@pytest.mark.parametrize(("timeout", "first"), [(60.0, 50.0), (10.0, 10.0), (61.0, 61.0)])
+def test_a_server_must_answer_once_within_a_minute(timeout: float, first: float) -> None:
+    deadlines = Deadlines(timeout)
+    assert deadlines.after(1_000.0) == 1_000.0 + first
+    assert deadlines.after(1_045.0) - 1_045.0 == {60.0: 5.0, 10.0: 5.0, 61.0: 61.0}[timeout]
+    deadlines.answered = True
+    assert deadlines.after(1_045.0) == 1_045.0 + timeout
+
+
+async def test_transports_may_share_a_connector() -> None:
+    ports: set[Any] = set()
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        ports.add((request.transport.get_extra_info("peername"), request.headers["DuoPlus-API-Key"]))
+        return await plain(request)
+
+    async with serving(handler) as url, connector(URL(url)) as connections:
+        for key in ("one", "two"):
+            given = settings(base_url=url, rate=UNPACED, api_key=key)
+            transport = HttpTransport(given, connector=connections)
+            async with Client(given, transport=transport) as asking:
+                await asking.ask(QUESTION)
+        assert not connections.closed
+    assert len({port for port, _ in ports}) == 1
+    assert {key for _, key in ports} == {"one", "two"}
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_an_error_at_once() -> None:
