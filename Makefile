@@ -51,7 +51,7 @@ bench-quick: $(READY)  ## run four contenders once on few orders; fails on a bro
 	$(BIN)/python benchmarks/compare.py --quick
 
 referee: $(READY)  ## let nginx count the refusals at 20 requests a second (50 s; apt-get installs nginx for root)
-	$(BIN)/python -m benchmarks.referee
+	$(BIN)/python benchmarks/referee.py
 
 lock: $(READY)  ## renew requirements.lock (needs pip-tools)
 	$(PIN) --extra dev --output-file requirements.lock pyproject.toml

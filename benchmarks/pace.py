@@ -23,13 +23,12 @@ from exporter.simulator.child_process import serving_apart
 from exporter.simulator.faults import REFUSAL
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.rate_rules import RuleName, rule
-from exporter.vendor.envelope import Reply
+from exporter.vendor.envelope import HttpResponse
 from exporter.vendor.orders import PageRequest
-from tests.virtual_time import run
 
 RULES: tuple[RuleName, ...] = ("gap", "sliding", "fixed")
-PAGE = Reply(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
-TOO_FREQUENT = Reply(200, {}, REFUSAL)
+PAGE = HttpResponse(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
+TOO_FREQUENT = HttpResponse(200, {}, REFUSAL)
 QUESTION = PageRequest(first=0, last=1)
 
 
@@ -86,7 +85,7 @@ class Line:
     ) -> None:
         return None
 
-    async def post(self, body: bytes, turn: Permit) -> Reply:
+    async def post(self, body: bytes, turn: Permit) -> HttpResponse:
         """Arrive late by up to the jitter; be served or refused."""
         assert body
         await turn.come()
@@ -130,6 +129,8 @@ async def simulate(case: PaceCase, seed: int) -> tuple[float, float]:
 
 def simulated(seeds: int) -> bool:
     """Print the table of the simulation, the worst of some seeds a row; return whether all figures were met."""
+    from tests.virtual_time import run  # noqa: PLC0415 - only found from the project's folder, by `python -m`
+
     print(f"simulated, the worst of {seeds} runs of 5,000 requests\n")
     print("| rule | refused count too | told /s | allowed /s | jitter ms | share | at least | refused | at most | |")
     print("|---|---|---|---|---|---|---|---|---|---|")

@@ -43,7 +43,7 @@ def at_request(simulator: Simulator, number: int, action: Callable[[], None]) ->
             action()
         return decide(simulator, *arguments)
 
-    simulator.decide = counting  # type: ignore[method-assign]
+    simulator.decide = counting  # type: ignore[assignment,method-assign]
 
 
 async def test_killed_at_25_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
