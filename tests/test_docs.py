@@ -82,6 +82,13 @@ def test_the_reference_of_commands_and_the_readmes_options_are_those_of_the_code
     assert readme == reference.renewed(readme), "stale: make docs"
 
 
+def test_the_reference_of_the_python_interface_is_that_of_the_docstrings(reference: ModuleType) -> None:
+    page = reference.API.read_text(encoding="utf-8")
+    assert page == reference.api_page(), "stale: make docs"
+    assert set(re.findall(r"^### exporter\.(\w+)$", page, re.MULTILINE)) == set(exporter.__all__)
+    assert "\nNone\n" not in page, "a public name has no docstring"
+
+
 def test_every_option_of_every_command_has_a_help(reference: ModuleType) -> None:
     options = [line for line in reference.commands_page().splitlines() if line.startswith("* `--")]
     assert len(options) > 100
