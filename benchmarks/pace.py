@@ -34,7 +34,7 @@ QUESTION = PageRequest(first=0, last=1)
 
 @dataclass(frozen=True, kw_only=True)
 class PaceCase:
-    """What is simulated: `rate` is told to the client, `allowed` is what the server allows; `jitter` is in seconds."""
+    """What is simulated: `rate` is the client's setting, `allowed` the server's; `jitter` is in seconds."""
 
     rule: RuleName
     strict: bool
@@ -85,11 +85,11 @@ class Line:
     ) -> None:
         return None
 
-    async def post(self, body: bytes, turn: Permit) -> HttpResponse:
+    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
         """Arrive late by up to the jitter; be served or refused."""
         assert body
-        await turn.come()
-        turn.left()
+        await permit.come()
+        permit.left()
         await asyncio.sleep(self._random.random() * self._case.jitter)
         now = asyncio.get_running_loop().time()
         allowed = self._rule.allows(now)
@@ -104,7 +104,7 @@ def settings(**changes: object) -> Settings:
 
 
 async def ask(client: Client, requests: int) -> None:
-    """Ask so many times, always a few at once."""
+    """Send `requests` requests, always a few at once."""
     left = iter(range(requests))
 
     async def work() -> None:
@@ -132,7 +132,7 @@ def simulated(seeds: int) -> bool:
     from tests.virtual_time import run  # noqa: PLC0415 - only found from the project's folder, by `python -m`
 
     print(f"simulated, the worst of {seeds} runs of 5,000 requests\n")
-    print("| rule | refused count too | told /s | allowed /s | jitter ms | share | at least | refused | at most | |")
+    print("| rule | refused count too | setting /s | allowed /s | jitter ms | share | at least | refused | at most | |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     good = True
     for case in cases():
@@ -150,7 +150,7 @@ def simulated(seeds: int) -> bool:
 
 
 async def measure(url: str, *, rate: float, requests: int) -> tuple[float, float]:
-    """Return the requests answered a second and the share refused, against a real server."""
+    """Return the requests served a second and the share refused, against a real server."""
     async with Client(settings(base_url=url, rate=rate)) as client:
         await client.ask(QUESTION)
         began = time.perf_counter()

@@ -105,7 +105,7 @@ def main(requests: int) -> bool:
     gaps = [later - earlier for earlier, later in pairwise(arrivals)]
     refused = statuses["429"] / len(lines)
     print(f"nginx limit_req, {RATE} requests a second, no burst; counted by its access log\n")
-    print("| requests | answered | refused | share refused | share of the allowed rate | least gap ms | mean gap ms |")
+    print("| requests | served | refused | share refused | share of the allowed rate | least gap ms | mean gap ms |")
     print("|---|---|---|---|---|---|---|")
     print(
         f"| {len(lines):,} | {statuses['200']:,} | {statuses['429']:,} | {refused:.2%} | {speed / RATE:.2%} "

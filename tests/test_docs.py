@@ -39,7 +39,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def _workplace(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder with a server behind it, and the commands of this environment."""
+    """Work in an empty folder, with the commands of this environment set to a server."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("EXPORTER_")]:
         monkeypatch.delenv(name)
@@ -62,7 +62,7 @@ def reference() -> ModuleType:
 
 
 EXAMPLES = {"README.md": 10, "completeness.md": 1, "format.md": 3, "recipes.md": 18}
-"""How many examples a page has: none of them escapes the pattern that finds them."""
+"""How many examples a page has, so that none escapes the pattern that finds them."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

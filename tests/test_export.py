@@ -162,7 +162,7 @@ async def test_a_distant_fast_server_gets_more_windows(tmp_path: Path) -> None:
 
 
 async def stop_after(requests: int, simulator: Simulator, out: Path, **options: Any) -> None:
-    """Run an export and cancel it when so many requests have come."""
+    """Run an export and cancel it after a number of requests."""
     task = asyncio.create_task(export(out, settings_for(simulator, **SMALL, **options)))
     decide, left = simulator.decide, requests
 
