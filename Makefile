@@ -1,4 +1,4 @@
-# Each target does all of its own set-up: python3 (3.11 or later) and make are enough.
+# Each target sets up .venv first: python3 (3.11 or later) and make are enough.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep check format docs audit bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep coverage check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,20 +22,27 @@ test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest
 
 test-deep: $(READY)  ## the model tests with many more examples
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/test_model.py tests/test_model_machine.py
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py
 
-check: $(READY)  ## format, lint, layers, types, tests
+coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of exporter/ outside the simulator
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/python tests/branch_floor.py
+
+check: $(READY)  ## format, lint, layers, types, tests and their coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(MAKE) coverage
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY)  ## write docs/commands.md and the README's table of options from the code
+docs: $(READY)  ## write docs/commands.md, docs/api.md and the README's table of options from the code
 	$(BIN)/python docs/reference.py
 
 audit: $(READY)  ## licences of what is installed, known vulnerabilities of the lock (needs the network)
@@ -44,14 +51,14 @@ audit: $(READY)  ## licences of what is installed, known vulnerabilities of the 
 	$(AUDIT)/bin/pip-licenses --python $(BIN)/python --from mixed --order license
 	$(AUDIT)/bin/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 
-bench: $(READY)  ## measure every contender side by side (some 15 minutes)
+bench: $(READY)  ## measure all contenders (about 15 minutes)
 	$(BIN)/python benchmarks/compare.py
 
-bench-quick: $(READY)  ## run four contenders once on few orders; fails on a broken one, never on a time
+bench-quick: $(READY)  ## run four contenders once on few orders; fails if one is broken, never because of a time
 	$(BIN)/python benchmarks/compare.py --quick
 
-referee: $(READY)  ## let nginx count the refusals at 20 requests a second (50 s; apt-get installs nginx for root)
-	$(BIN)/python -m benchmarks.referee
+referee: $(READY)  ## count refusals with nginx at 20 requests a second (50 s; apt-get installs nginx for root)
+	$(BIN)/python benchmarks/referee.py
 
 lock: $(READY)  ## renew requirements.lock (needs pip-tools)
 	$(PIN) --extra dev --output-file requirements.lock pyproject.toml

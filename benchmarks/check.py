@@ -1,4 +1,4 @@
-"""Say what a contender's output holds, or what it should hold; print it as one JSON object.
+"""Print what a contender's output holds, or should hold, as one JSON object.
 
     python benchmarks/check.py FOLDER
     python benchmarks/check.py --expected ROWS
@@ -61,7 +61,7 @@ def _bytes_by_defaults(file: Path) -> int:
 
 def expected(rows: int) -> dict[str, Any]:
     """Return what the simulator's orders hold, from its own tables."""
-    from exporter.simulator import SimulatorOptions  # noqa: PLC0415 - a contender's output is looked at without it
+    from exporter.simulator import SimulatorOptions  # noqa: PLC0415 - a contender's output is checked without it
     from exporter.simulator.world import World  # noqa: PLC0415
 
     columns = World.of(SimulatorOptions(rows=rows)).columns

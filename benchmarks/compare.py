@@ -1,4 +1,4 @@
-"""Measure every contender in turn on the same orders, check what each wrote, print and save the table and a plot.
+"""Measure every contender on the same orders, check what each wrote, print and save the table and a plot.
 
     python benchmarks/compare.py [--rows N] [--rounds N] [--only NAME ...] [--save NAME]
     python benchmarks/compare.py --quick
@@ -46,7 +46,7 @@ class Score:
 
 
 def compete(contenders: Sequence[Contender], *, rows: int, rounds: int) -> list[Score]:
-    """Let the contenders run in turn, round after round; one that breaks does not run again."""
+    """Run the contenders one after the other, round after round; one that fails does not run again."""
     scores = [Score(contender) for contender in contenders]
     for environment in dict.fromkeys(contender.environment for contender in contenders):
         python_of(environment)
@@ -132,7 +132,7 @@ def main() -> int:
     chosen = [one for one in CONTENDERS if not arguments.only or one.name in arguments.only]
     scores = compete(chosen, rows=arguments.rows, rounds=arguments.rounds)
     text = report.table(HEADS, list(lines(scores, arguments.rows)), texts=(0, 9, 10))
-    text += f"\nEach once a round, in turn; {arguments.rounds} rounds. Versions: "
+    text += f"\nEach once a round, one after the other; {arguments.rounds} rounds. Versions: "
     text += ", ".join(dict.fromkeys(score.contender.version for score in scores)) + ".\n"
     print(text)
     if arguments.save:

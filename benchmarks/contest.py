@@ -31,7 +31,7 @@ class Contender:
     title: str
     environment: str
     package: str
-    """Whose version is told."""
+    """Whose version is shown."""
 
     @property
     def version(self) -> str:
@@ -74,7 +74,7 @@ class Attempt:
 
 
 def attempt(contender: Contender, url: str, *, rows: int, options: str = "") -> Attempt:
-    """Run a contender against a server of so many orders; raise BrokenError unless it brought all of them.
+    """Run a contender against a server of `rows` orders; raise BrokenError unless it exported all of them.
 
     `options` are further ones of this exporter's command.
     """
@@ -113,7 +113,7 @@ def attempt(contender: Contender, url: str, *, rows: int, options: str = "") -> 
 
 @cache
 def expected(rows: int) -> dict[str, Any]:
-    """Return rows, distinct orders and the sum of money of a simulator of so many orders."""
+    """Return rows, distinct orders and the sum of money of a simulator of `rows` orders."""
     return _check("--expected", str(rows))
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/decode.py [ROWS] [ROUNDS]
 
-The pages hold 500 orders, about 127 kB, in order of time, as the API is asked for them: spelled plainly throughout;
+The pages hold 500 orders, about 127 kB, in order of time, as the API is asked for them: in plain formats throughout;
 with thousands separators in all amounts, large ones; with a tenth field in all records; and the simulator's, where one
-amount in seven is spelled otherwise, and some order numbers come twice. Steps are timed one after the other in one
-thread: which of them hold the interpreter's lock is said beside them.
+amount in seven has another format, and some order numbers come twice. Steps are timed one after the other in one
+thread: which of them hold the interpreter's lock is shown next to them.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def decode(pages: list[bytes]) -> dict[str, float]:
     for first in range(0, len(pages), SEGMENT_PAGES):
         segment = []
         for page in pages[first : first + SEGMENT_PAGES]:
-            answer = timed("loads", orjson.loads, page)
-            segment.append(timed("gather", gather, answer["data"]["list"]))
-            timed("free", answer.clear)
+            envelope = timed("loads", orjson.loads, page)
+            segment.append(timed("gather", gather, envelope["data"]["list"]))
+            timed("free", envelope.clear)
         table = timed("typed", typed, segment, timezone="Asia/Shanghai", language="en")
         table = timed("ordered", ordered, table)
         timed("identities", identities, table)

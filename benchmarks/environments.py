@@ -1,4 +1,4 @@
-"""Make the environments that contenders run in: one for each file of pinned requirements, beside this script."""
+"""Make the environments that contenders run in: one for each file of pinned requirements, next to this script."""
 
 from __future__ import annotations
 

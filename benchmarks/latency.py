@@ -1,4 +1,4 @@
-"""Measure how much concurrency pays when each answer takes a while: latency against requests in flight.
+"""Measure how much concurrency pays when each response takes a while: latency against requests in flight.
 
     python benchmarks/latency.py [--rows N] [--latencies MS ...] [--concurrency N|auto ...] [--save NAME]
 
@@ -30,7 +30,7 @@ def orders(most: int, concurrency: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="orders at most")
-    parser.add_argument("--latencies", type=int, nargs="+", default=[0, 50, 200], help="milliseconds an answer")
+    parser.add_argument("--latencies", type=int, nargs="+", default=[0, 50, 200], help="milliseconds a response")
     parser.add_argument("--concurrency", nargs="+", default=["1", "8", "32", "128", "auto"])
     parser.add_argument("--save", metavar="NAME", default="latency", help="write results/NAME.md and .json")
     arguments = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> None:
             data[f"{latency} ms, {concurrency}"] = done.as_json()
             print(f"{latency} ms, {concurrency} in flight: {rate:,.0f} rows/s", file=sys.stderr)
         lines.append((f"{latency} ms", *cells))
-    text = "Rows a second (peak memory, MB) by latency of an answer and requests in flight.\n\n"
+    text = "Rows a second (peak memory, MB) by latency of a response and requests in flight.\n\n"
     text += report.table(("", *arguments.concurrency), lines, texts=())
     print(text)
     report.save(arguments.save, "Latency and concurrency", text, {"cells": data})

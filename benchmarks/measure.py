@@ -22,7 +22,7 @@ from typing import IO
 LOOK_EVERY = 0.2
 """Seconds. A look at 1.5 GB takes 8 ms: often enough to see a peak, seldom enough not to make one slower."""
 SESSION_FIELD = 3
-"""Where the session stands in `/proc/PID/stat`, counted behind the name, which may hold blanks."""
+"""The index of the session in `/proc/PID/stat`, counted after the name, which may contain blanks."""
 
 
 class BrokenError(Exception):

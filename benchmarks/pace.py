@@ -26,7 +26,6 @@ from exporter.simulator.rate_rules import RuleName, rule
 from exporter.vendor.envelope import HttpResponse
 from exporter.vendor.orders import PageRequest
 from exporter.vendor.secret import Secret
-from tests.virtual_time import run
 
 RULES: tuple[RuleName, ...] = ("gap", "sliding", "fixed")
 PAGE = HttpResponse(200, {}, b'{"code":200,"data":{"list":[],"page":1,"pagesize":500,"total":0},"message":"Success"}')
@@ -36,7 +35,7 @@ QUESTION = PageRequest(first=0, last=1)
 
 @dataclass(frozen=True, kw_only=True)
 class PaceCase:
-    """What is simulated: `rate` is told to the client, `allowed` is what the server allows; `jitter` is in seconds."""
+    """What is simulated: `rate` is the client's setting, `allowed` the server's; `jitter` is in seconds."""
 
     rule: RuleName
     strict: bool
@@ -106,7 +105,7 @@ def settings(**changes: object) -> Settings:
 
 
 async def ask(client: Client, requests: int) -> None:
-    """Ask so many times, always a few at once."""
+    """Send `requests` requests, always a few at once."""
     left = iter(range(requests))
 
     async def work() -> None:
@@ -131,8 +130,10 @@ async def simulate(case: PaceCase, seed: int) -> tuple[float, float]:
 
 def simulated(seeds: int) -> bool:
     """Print the table of the simulation, the worst of some seeds a row; return whether all figures were met."""
+    from tests.virtual_time import run  # noqa: PLC0415 - only found from the project's folder, by `python -m`
+
     print(f"simulated, the worst of {seeds} runs of 5,000 requests\n")
-    print("| rule | refused count too | told /s | allowed /s | jitter ms | share | at least | refused | at most | |")
+    print("| rule | refused count too | setting /s | allowed /s | jitter ms | share | at least | refused | at most | |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     good = True
     for case in cases():
@@ -150,7 +151,7 @@ def simulated(seeds: int) -> bool:
 
 
 async def measure(url: str, *, rate: float, requests: int) -> tuple[float, float]:
-    """Return the requests answered a second and the share refused, against a real server."""
+    """Return the requests served a second and the share refused, against a real server."""
     async with Client(settings(base_url=url, rate=rate)) as client:
         await client.ask(QUESTION)
         began = time.perf_counter()

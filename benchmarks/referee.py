@@ -1,6 +1,6 @@
 """Let nginx count the refusals: `limit_req` at 20 requests a second, no burst, before the simulator.
 
-    python -m benchmarks.referee [--requests 1000]
+    python benchmarks/referee.py [--requests 1000]
 
 nginx's own access log decides, not ours. It is Debian's; where it is missing and we are root, apt-get installs it.
 """
@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.pace import measure
+from pace import measure
+
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.options import SimulatorOptions
 
@@ -104,7 +105,7 @@ def main(requests: int) -> bool:
     gaps = [later - earlier for earlier, later in pairwise(arrivals)]
     refused = statuses["429"] / len(lines)
     print(f"nginx limit_req, {RATE} requests a second, no burst; counted by its access log\n")
-    print("| requests | answered | refused | share refused | share of the allowed rate | least gap ms | mean gap ms |")
+    print("| requests | served | refused | share refused | share of the allowed rate | least gap ms | mean gap ms |")
     print("|---|---|---|---|---|---|---|")
     print(
         f"| {len(lines):,} | {statuses['200']:,} | {statuses['429']:,} | {refused:.2%} | {speed / RATE:.2%} "

@@ -104,7 +104,7 @@ async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World
 
 
 async def by_fan_out(options: SimulatorOptions) -> tuple[int, list[Record], World]:
-    """Export as it is usually written: page 1 tells `total_page`, all other pages are asked at once."""
+    """Export as most scripts do: page 1 shows `total_page`, all other pages are requested at once."""
     world = World.of(options)
     client = InProcessClient(world)
     first, last = options.span()
@@ -115,7 +115,7 @@ async def by_fan_out(options: SimulatorOptions) -> tuple[int, list[Record], Worl
             for page in range(2, (opening.total_page or 1) + 1)
         )
     )
-    return len(client.requests), [record for answer in (opening, *pages) for record in answer.records], world
+    return len(client.requests), [record for response in (opening, *pages) for record in response.records], world
 
 
 def losses(records: Sequence[Record], world: World) -> tuple[int, int]:

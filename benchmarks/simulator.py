@@ -37,11 +37,11 @@ def requests(pages: int, host: str) -> Iterator[bytes]:
 
 
 class Reader(asyncio.Protocol):
-    """Send the next request as soon as the last answer is whole."""
+    """Send the next request as soon as the last response is whole."""
 
-    def __init__(self, questions: Iterator[bytes], done: asyncio.Future[None]) -> None:
-        self.questions, self.done = questions, done
-        self.answers = self.bytes = self.left = 0
+    def __init__(self, requests_left: Iterator[bytes], done: asyncio.Future[None]) -> None:
+        self.requests_left, self.done = requests_left, done
+        self.responses = self.bytes = self.left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -50,12 +50,12 @@ class Reader(asyncio.Protocol):
         self.ask()
 
     def ask(self) -> None:
-        """Send the next question, or be done."""
-        question = next(self.questions, None)
-        if question is None:
+        """Send the next request, or be done."""
+        request = next(self.requests_left, None)
+        if request is None:
             self.done.set_result(None)
         else:
-            self.transport.write(question)
+            self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         """Count what comes."""
@@ -67,23 +67,23 @@ class Reader(asyncio.Protocol):
             self.left, data = int(length.split(b":")[1]), body
         self.left -= len(data)
         if self.left == 0:
-            self.answers += 1
+            self.responses += 1
             self.ask()
 
 
 async def read_all(url: str, pages: int, connections: int) -> tuple[float, int, int]:
     where = urlsplit(url)
-    questions = requests(pages, where.netloc)
+    requests_left = requests(pages, where.netloc)
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
     readers = []
     for _ in range(connections):
-        factory = partial(Reader, questions, loop.create_future())
+        factory = partial(Reader, requests_left, loop.create_future())
         _, reader = await loop.create_connection(factory, where.hostname or "", where.port or 0)
         readers.append(reader)
     await asyncio.gather(*(reader.done for reader in readers))
     elapsed = time.perf_counter() - start
-    return elapsed, sum(reader.answers for reader in readers), sum(reader.bytes for reader in readers)
+    return elapsed, sum(reader.responses for reader in readers), sum(reader.bytes for reader in readers)
 
 
 def cpu_seconds(url: str) -> float:
@@ -103,11 +103,11 @@ def main() -> None:
         print(f"{arguments.rows:,} orders ready after {time.perf_counter() - start:.1f} s")
         for _ in range(arguments.rounds):
             before = cpu_seconds(url)
-            elapsed, answers, size = asyncio.run(read_all(url, pages, arguments.connections))
+            elapsed, responses, size = asyncio.run(read_all(url, pages, arguments.connections))
             cpu = cpu_seconds(url) - before
             print(
-                f"{answers / elapsed:,.0f} pages/s, {answers / cpu:,.0f} for each second of the server's CPU"
-                f"  ({answers:,} pages, {size / answers / 1000:.0f} kB each)"
+                f"{responses / elapsed:,.0f} pages/s, {responses / cpu:,.0f} for each second of the server's CPU"
+                f"  ({responses:,} pages, {size / responses / 1000:.0f} kB each)"
             )
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"server: {usage.ru_maxrss / 1024:,.0f} MB at most, {usage.ru_utime + usage.ru_stime:.1f} s of CPU")

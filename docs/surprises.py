@@ -1,4 +1,4 @@
-"""Print what each surprise of a server costs: the table in completeness.md.
+"""Print what each surprise of a server costs, for the table in completeness.md.
 
 python docs/surprises.py
 """
@@ -36,7 +36,7 @@ SURPRISES = [
 
 
 def outcome(quirks: Quirks, out: Path) -> str:
-    """Export 20,000 orders from such a server; return the requests that it took, or why it failed."""
+    """Export 20,000 orders from a server with these quirks; return the number of requests, or why it failed."""
     world = SimulatorOptions(rows=20_000, ties=40, quirks=quirks)
     with serving_apart(world) as url:
         try:

@@ -23,10 +23,10 @@ from pathlib import Path
 import duckdb
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
-ONLY_SHOWN = frozenset({"text", "toml", "cron", "json"})
-"""Kinds of blocks that nobody runs."""
+ONLY_SHOWN = frozenset({"cron", "json", "mermaid", "text", "toml"})
+"""Kinds of blocks that are not run."""
 VARYING = re.compile(r"^(\d+%|host|key|range|time|size|files|orders is right)", re.MULTILINE)
-"""How lines begin whose figures are the reader's own: of the machine, the moment, the key, the compressor."""
+"""How lines begin whose figures vary: with the machine, the moment, the key, the compressor."""
 NOT_RUN = ("pip install", "export ")
 """Commands that would change the machine, or only this shell."""
 
@@ -83,10 +83,10 @@ RUNNERS: dict[str, Callable[[str, str | None, dict[str, object]], None]] = {
 
 
 def _in_terminal(command: str) -> str:
-    """Run a command whose stderr is a terminal; return what stands there in the end, then stdout."""
+    """Run a command whose stderr is a terminal; return what the terminal shows at the end, then stdout."""
     command = "exporter demo" if command == "make demo" else command
     environ = dict(os.environ)
-    if command == "exporter plan":  # which tells the rate
+    if command == "exporter plan":  # which shows the rate
         del environ["EXPORTER_RATE"]
     ours, theirs = pty.openpty()
     pieces: list[bytes] = []
@@ -105,13 +105,13 @@ def _in_terminal(command: str) -> str:
     reader.join()
     os.close(ours)
     lines = b"".join(pieces).decode().replace("\r\n", "\n").split("\n")
-    told = "\n".join(line.rpartition("\r")[2] for line in lines) + done.stdout
-    assert done.returncode == 0, told
-    return told
+    shown = "\n".join(line.rpartition("\r")[2] for line in lines) + done.stdout
+    assert done.returncode == 0, shown
+    return shown
 
 
 def _masked(text: str) -> str:
-    """Return a text in which the figures, bars and addresses that vary are not told apart."""
+    """Return a text with the figures, bars and addresses that vary replaced."""
     lines = (
         re.sub(r"https?://\S+|…\w+|[█▏▎▍▌▋▊▉]+ *|[\d.,:+T-]*\d", "#", line) if VARYING.match(line) else line
         for line in text.rstrip().splitlines()

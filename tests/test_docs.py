@@ -1,7 +1,8 @@
-"""The documents show what happens: every example is run, every link leads somewhere, every list is whole."""
+"""The documents show what happens: every example is run, every link leads somewhere, every list is complete."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -36,8 +38,8 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def _place(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder with a server behind it, and the commands of this environment."""
+def _workplace(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with the commands of this environment set to a server."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("EXPORTER_")]:
         monkeypatch.delenv(name)
@@ -60,11 +62,11 @@ def reference() -> ModuleType:
 
 
 EXAMPLES = {"README.md": 10, "completeness.md": 1, "format.md": 3, "recipes.md": 18}
-"""How many examples a page has: none of them escapes the pattern that finds them."""
+"""How many examples a page has, so that none escapes the pattern that finds them."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-@pytest.mark.usefixtures("_place")
+@pytest.mark.usefixtures("_workplace")
 def test_every_example_runs_and_gives_what_the_page_shows(page: Path) -> None:
     assert run_examples(page) == EXAMPLES.get(page.name, 0)
 
@@ -82,16 +84,23 @@ def test_the_reference_of_commands_and_the_readmes_options_are_those_of_the_code
     assert readme == reference.renewed(readme), "stale: make docs"
 
 
+def test_the_reference_of_the_python_interface_is_that_of_the_docstrings(reference: ModuleType) -> None:
+    page = reference.API.read_text(encoding="utf-8")
+    assert page == reference.api_page(), "stale: make docs"
+    assert set(re.findall(r"^### exporter\.(\w+)$", page, re.MULTILINE)) == set(exporter.__all__)
+    assert "\nNone\n" not in page, "a public name has no docstring"
+
+
 def test_every_option_of_every_command_has_a_help(reference: ModuleType) -> None:
     options = [line for line in reference.commands_page().splitlines() if line.startswith("* `--")]
     assert len(options) > 100
     assert [line for line in options if not re.match(r"\* `[^`]+`: \S", line)] == []
 
 
-def test_the_format_page_tells_every_column_and_every_key_of_a_manifest(url: str, tmp_path: Path) -> None:
+def test_the_format_page_names_every_column_and_every_key_of_a_manifest(url: str, tmp_path: Path) -> None:
     text = (DOCS / "format.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"`(\w+)`", text))
-    assert told >= set(columns.schema(timezone="UTC", language="en").names)
+    named = set(re.findall(r"`(\w+)`", text))
+    assert named >= set(columns.schema(timezone="UTC", language="en").names)
 
     def keys(value: object) -> Iterator[str]:
         if isinstance(value, dict):
@@ -101,15 +110,15 @@ def test_the_format_page_tells_every_column_and_every_key_of_a_manifest(url: str
             yield from (key for inside in value for key in keys(inside))
 
     result = exporter.run(tmp_path / "orders", base_url=url, api_key=WORLD.key, rate=1e6)
-    assert told >= set(keys(json.loads((result.out / "_manifest.json").read_bytes())))
+    assert named >= set(keys(json.loads((result.out / "_manifest.json").read_bytes())))
 
 
-def test_the_recipes_tell_every_key_of_the_json() -> None:
+def test_the_recipes_name_every_key_of_the_json() -> None:
     text = (DOCS / "recipes.md").read_text(encoding="utf-8").partition("## JSON in scripts")[2].partition("## ")[0]
-    told = [
+    named = [
         name for names in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)
     ]
-    assert sorted(told) == sorted([*(one.name for one in fields(Summary)), "error", "hint", "exit"])
+    assert sorted(named) == sorted([*(one.name for one in fields(Summary)), "error", "hint", "exit"])
 
 
 def test_the_maps_name_every_package_and_every_module_at_the_top() -> None:
@@ -121,7 +130,19 @@ def test_the_maps_name_every_package_and_every_module_at_the_top() -> None:
         assert sorted(named) == sorted(parts), page.name
 
 
-def test_the_licences_of_all_that_is_needed_are_told() -> None:
+def test_the_design_names_files_and_functions_that_exist() -> None:
     text = (DOCS / "design.md").read_text(encoding="utf-8")
-    told = text.partition("| distribution | licence |\n|---|---|\n")[2].partition("\n\n")[0]
-    assert {line.split("|")[1].strip() for line in told.splitlines()} >= needed()
+    package = Path(exporter.__file__).parent
+    files = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert sorted(file for file in files if not (package / file).exists() and not (ROOT / file).exists()) == []
+    walk = re.findall(r"\| `([\w/]+)\.py` \| `([\w.]+)` \|", text)
+    assert len(walk) > 10
+    for file, name in walk:
+        module = importlib.import_module(".".join(["exporter", *file.split("/")]).removesuffix(".__init__"))
+        assert callable(attrgetter(name)(module)), f"{file}.py has no {name}"
+
+
+def test_the_licences_of_all_that_is_needed_are_named() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    rows = text.partition("| distribution | licence |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert {line.split("|")[1].strip() for line in rows.splitlines()} >= needed()

@@ -162,7 +162,7 @@ async def test_a_distant_fast_server_gets_more_windows(tmp_path: Path) -> None:
 
 
 async def stop_after(requests: int, simulator: Simulator, out: Path, **options: Any) -> None:
-    """Run an export and cancel it when so many requests have come."""
+    """Run an export and cancel it after a number of requests."""
     task = asyncio.create_task(export(out, settings_for(simulator, **SMALL, **options)))
     decide, left = simulator.decide, requests
 
@@ -173,7 +173,7 @@ async def stop_after(requests: int, simulator: Simulator, out: Path, **options: 
             task.cancel()
         return decide(*arguments)
 
-    simulator.decide = counting  # type: ignore[method-assign]
+    simulator.decide = counting  # type: ignore[assignment,method-assign]
     with pytest.raises(asyncio.CancelledError):
         await task
     simulator.decide = decide  # type: ignore[method-assign]
@@ -222,7 +222,7 @@ async def test_a_key_revoked_on_the_way_stops_cleanly_and_the_new_key_goes_on(tm
                 simulator.options = dataclasses.replace(simulator.options, key="rotated")
             return decide(*arguments)
 
-        simulator.decide = revoking  # type: ignore[method-assign]
+        simulator.decide = revoking  # type: ignore[assignment,method-assign]
         with pytest.raises(UnauthorizedError):
             await export(tmp_path / "orders", old)
         before = simulator.statistics.requests

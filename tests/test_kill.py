@@ -33,7 +33,7 @@ async def start(simulator: Simulator, out: Path) -> Process:
 
 
 def at_request(simulator: Simulator, number: int, action: Callable[[], None]) -> None:
-    """Do something when the given request from now on arrives, before it is answered."""
+    """Do something when the given request from now on arrives, before its response."""
     decide, left = type(simulator).decide, number
 
     def counting(*arguments: Any) -> Any:
@@ -43,7 +43,7 @@ def at_request(simulator: Simulator, number: int, action: Callable[[], None]) ->
             action()
         return decide(simulator, *arguments)
 
-    simulator.decide = counting  # type: ignore[method-assign]
+    simulator.decide = counting  # type: ignore[assignment,method-assign]
 
 
 async def test_killed_at_25_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
@@ -67,5 +67,5 @@ async def test_killed_at_25_random_moments_it_ends_in_the_same_bytes(tmp_path: P
         asked_again = simulator.statistics.requests - 2 * calm
     assert digests(tmp_path / "calm") == digests(tmp_path / "killed")
     assert killed >= KILLS // 2
-    # Two segments a window; and the first page, the hop ahead and the page that shows the team, each time anew.
+    # Two segments a window; and each time the first page, the next boundary page and the page that shows the team.
     assert asked_again <= killed * 2 * (2 * PAGES + 3)

@@ -1,6 +1,6 @@
 """A finished result opens in each reader, by glob and by folder: the same rows, instants and money.
 
-What a reader makes of them otherwise, and what to use instead, stands in docs/recipes.md.
+What readers get wrong, and what to use instead, is in docs/recipes.md.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def test_the_time_zone_is_the_columns_and_the_instants_are_the_same(
     assert table.cast(plain.schema).equals(plain)
     instants = plain["created_at"].cast(pa.int64()).to_pylist()
     with duckdb.connect() as connection:
-        told = connection.sql(f"SELECT epoch_us(created_at) FROM '{glob(results[zone])}'").fetchall()
-    assert [instant for (instant,) in told] == instants
+        shown = connection.sql(f"SELECT epoch_us(created_at) FROM '{glob(results[zone])}'").fetchall()
+    assert [instant for (instant,) in shown] == instants
     pandas = pd.read_parquet(results[zone].out)["created_at"]
     assert (str(pandas.dt.tz), pandas.astype("int64").tolist()) == (zone, instants)
     polars = pl.read_parquet(glob(results[zone]))["created_at"]
@@ -102,8 +102,8 @@ def test_duckdb_tells_times_in_the_zone_of_its_session(result: exporter.Result) 
     first = result.to_arrow()["created_at"][0].as_py()
     with duckdb.connect() as connection:
         connection.sql("SET TimeZone = 'Asia/Shanghai'")
-        ((told,),) = connection.sql(f"SELECT min(created_at) FROM '{glob(result)}'").fetchall()
-    assert (told, told.utcoffset().total_seconds()) == (first, 8 * 3600)
+        ((shown,),) = connection.sql(f"SELECT min(created_at) FROM '{glob(result)}'").fetchall()
+    assert (shown, shown.utcoffset().total_seconds()) == (first, 8 * 3600)
 
 
 def test_pandas_keeps_money_exact_as_objects_or_as_arrows_decimals(result: exporter.Result, money: Decimal) -> None:

@@ -26,7 +26,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 
 
 def needed() -> set[str]:
-    """Return the distributions that the package needs without extras, those that they need included."""
+    """Return the distributions that the package needs without extras, directly or not."""
     found: set[str] = set()
     pending = [*PROJECT["dependencies"]]
     while pending:
@@ -40,10 +40,10 @@ def needed() -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build sdist and wheel, the wheel from the sdist, out of a copy: the checkout stays as it is."""
+    """Build sdist and wheel, the wheel from the sdist, from a copy: the checkout stays as it is."""
     source = tmp_path_factory.mktemp("source") / "checkout"
     source.mkdir()
-    for name in ("exporter", "tests", "docs"):
+    for name in ("exporter", "tests", "docs", ".github"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.iterdir():
         if file.is_file():
@@ -67,17 +67,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel into a new environment that holds what it needs and nothing else; return the commands."""
-    place = tmp_path_factory.mktemp("bare") / "venv"
-    venv.create(place, symlinks=True)
-    site = next(place.glob("lib/python*/site-packages"))
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    venv.create(folder, symlinks=True)
+    site = next(folder.glob("lib/python*/site-packages"))
     for name in needed():
         files = importlib.metadata.distribution(name).files or ()
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
             (site / top).symlink_to(Path(str(importlib.metadata.distribution(name).locate_file(top))))
     wheel = next(built.glob("*.whl"))
-    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install", "--quiet"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-index", "--disable-pip-version-check", wheel], check=True)
-    return place / "bin"
+    return folder / "bin"
 
 
 def test_the_wheel_holds_the_package_its_types_and_its_licence(built: Path) -> None:
@@ -93,6 +93,7 @@ def test_the_sdist_holds_licence_readme_and_what_the_tests_need(built: Path) -> 
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "exporter/py.typed", "exporter/simulator/server.py"} <= names
     assert {"requirements.lock", "docs/design.md", "tests/conftest.py", "tests/fixtures/sample_en.json"} <= names
+    assert {".github/workflows/check.yml", ".pre-commit-config.yaml"} <= names
 
 
 def test_the_wheel_asks_for_what_run_needs_and_names_the_extras(built: Path) -> None:
@@ -127,6 +128,23 @@ def test_the_public_names_are_these() -> None:
     ]
 
 
+def test_hooks_run_what_make_check_runs_and_download_nothing() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"repo: (\S+)", hooks)) == {"local"}
+    assert set(re.findall(r"language: (\S+)", hooks)) == {"system"}
+    check = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ncheck:")[2].partition("\n\n")[0]
+    for tool in re.findall(r"entry: \.venv/bin/(\S+)", hooks):
+        assert f"$(BIN)/{tool}" in check
+
+
+def test_every_supported_python_is_checked() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
+    checked = re.findall(r'"(3\.\d+)"', workflow)
+    assert checked == re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    assert PROJECT["requires-python"] == f">={checked[0]}"
+    assert "make check" in workflow
+
+
 def test_the_package_has_few_entries() -> None:
     entries = {path.name for path in (ROOT / "exporter").iterdir()} - {"__pycache__"}
     assert len(entries) <= 22
@@ -144,7 +162,7 @@ def test_the_demonstration_runs_in_a_bare_environment(bare: Path, tmp_path: Path
     assert (facts["right"], facts["rows"]) == (True, 100_000)
 
 
-def test_a_missing_library_is_told_in_a_bare_environment(bare: Path) -> None:
+def test_a_missing_library_is_named_in_a_bare_environment(bare: Path) -> None:
     program = "import exporter.result; exporter.result._needed('pandas')"
     done = subprocess.run([bare / "python", "-c", program], check=False, capture_output=True, text=True)
     assert "pip install 'duoplus-exporter[pandas]'" in done.stderr

@@ -1,4 +1,4 @@
-"""The README tells every command, option, exit code and dependency; its examples are run by test_docs."""
+"""The README names every command, option, exit code and dependency; its examples are run by test_docs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_the_readme_tells_every_exit_code() -> None:
     def codes(kind: type[ExportError]) -> set[int]:
         return {kind.exit_code}.union(*(codes(child) for child in kind.__subclasses__()))
 
-    told = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", TEXT, re.MULTILINE) for code in codes.split(",")}
-    assert told == codes(ExportError) | {0, 129, 130, 143}
+    named = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", TEXT, re.MULTILINE) for code in codes.split(",")}
+    assert named == codes(ExportError) | {0, 129, 130, 143}
 
 
 def test_the_readme_gives_a_reason_for_each_dependency() -> None:
     project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
     needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}  # type: ignore[index]
-    told = TEXT.partition("| needed | for |\n|---|---|\n")[2].partition("\n\n")[0]
-    assert {line.split("|")[1].strip() for line in told.splitlines()} == needed
+    named = TEXT.partition("| needed | for |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert {line.split("|")[1].strip() for line in named.splitlines()} == needed

@@ -1,4 +1,4 @@
-"""Python's face: run, open, stream, and each library that reads the result."""
+"""The Python interface: run, open, stream, and each library that reads the result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_progress_can_be_shown_and_is_not_by_default(
 ) -> None:
     exporter.run(tmp_path / "silent", **access)
     assert capsys.readouterr().err == ""
-    exporter.run(tmp_path / "told", progress=True, **access)
+    exporter.run(tmp_path / "shown", progress=True, **access)
     assert "2,600 of 2,600 orders" in capsys.readouterr().err
 
 

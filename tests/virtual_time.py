@@ -1,6 +1,6 @@
 """Run coroutines on an event loop whose clock jumps: hours of timers pass in milliseconds.
 
-The clock stands still while anything can run and jumps to the next timer when nothing can. Sockets and jobs given to
+The clock stops while anything can run and jumps to the next timer when nothing can. Sockets and jobs given to
 `run_in_executor` (so `asyncio.to_thread` too) are waited for in real time, with the clock standing still; other
 threads are unknown to the loop. Waiting for what can never happen raises `Stuck` instead of hanging.
 """
@@ -34,11 +34,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let the clock run on by so many seconds, as a busy loop would."""
+        """Let the clock run on by `seconds`, as a busy loop would."""
         self._now += seconds
 
     def idle(self, seconds: float | None) -> None:
-        """Jump to the next timer, so many seconds away; None: no timer is set."""
+        """Jump to the next timer, `seconds` away; None: no timer is set."""
         if seconds is None:
             raise Stuck("every task waits, and no timer is set")
         self.jump(seconds)

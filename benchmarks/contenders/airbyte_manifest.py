@@ -1,4 +1,4 @@
-"""Read the low-code connector beside this script with airbyte-cdk; write its records to Parquet batch by batch.
+"""Read the low-code connector next to this script with airbyte-cdk; write its records to Parquet batch by batch.
 
 Airbyte has no destination for local Parquet that runs as a Python package, so the records are written here, in the
 same process, as they come out. That spares them the JSON between a source and a destination.

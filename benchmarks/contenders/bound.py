@@ -1,4 +1,4 @@
-"""Read every page with aiohttp and parse it with orjson, and nothing else: no way that uses them can be faster."""
+"""Read every page with aiohttp and parse it with orjson, and nothing else: no exporter that uses them can be faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what every contender asks: the same endpoint, range, order and page size."""
+"""Define what every contender requests: the same endpoint, range, order and page size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 PATH = "/api/v1/team/order"
 START, END = "2024-01-01T00:00:00+08:00", "2026-01-01T23:59:59+08:00"
-"""Two years, which is where the simulator's orders lie."""
+"""Two years: the range of the simulator's orders."""
 PAGE_SIZE = 500
 
 

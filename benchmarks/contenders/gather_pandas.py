@@ -19,8 +19,8 @@ async def main() -> None:
     async def fetch(page: int) -> dict[str, Any]:
         async with limit, session.post(PATH, json=body(page)) as response:
             response.raise_for_status()
-            answer: dict[str, Any] = await response.json()
-            return answer["data"]
+            data: dict[str, Any] = (await response.json())["data"]
+            return data
 
     async with aiohttp.ClientSession(url, headers=headers()) as session:
         first = await fetch(1)

@@ -1,4 +1,4 @@
-"""Pipe the Singer tap beside this script into the Parquet target beside it, as Singer's specification has it."""
+"""Pipe the Singer tap in this folder into the Parquet target in it, as Singer's specification has it."""
 
 from __future__ import annotations
 

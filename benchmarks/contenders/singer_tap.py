@@ -1,4 +1,4 @@
-"""Tell all orders as Singer messages: a tap made with Meltano's SDK, msgspec writing the JSON."""
+"""Write all orders as Singer messages: a tap made with Meltano's SDK, msgspec writing the JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = ("type", "order_id", "product", "description", "status", "total", "creat
 
 
 class Pages(PageNumberPaginator):
-    """Count up to the last page that an answer tells."""
+    """Count up to the last page that a response names."""
 
     def has_more(self, response: requests.Response) -> bool:
         """Tell whether this was not the last page."""

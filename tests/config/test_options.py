@@ -24,8 +24,8 @@ KEY = {"DUOPLUS_API_KEY": "0123456789abcdef"}
 KNOWN = options_of(Options, OutputOptions)
 
 
-def made(*places: sources.Place, environ: dict[str, str] | None = None) -> Settings:
-    chosen = sources.choose(KNOWN, *places)
+def made(*given: sources.Source, environ: dict[str, str] | None = None) -> Settings:
+    chosen = sources.choose(KNOWN, *given)
     return sources.settings(chosen, KEY if environ is None else environ, now=NOW)
 
 
