@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,8 +16,9 @@ from exporter.config import sources
 from exporter.config.options import KEY_VARIABLE, Options, Settings, options_of
 from exporter.errors import OutputError
 from exporter.events import Event, ignore
-from exporter.progress.displays import in_notebook, screen_for
-from exporter.progress.tally import watching
+from exporter.progress.displays import display_for, in_notebook
+from exporter.progress.reporter import ProgressReporter, watching
+from exporter.progress.summary import summary_text
 from exporter.result import Result
 from exporter.vendor.orders import Record
 
@@ -25,38 +26,46 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Progress = Callable[[Event], None] | bool | None
-"""Who is told of the events: a function; with True stderr, with None a notebook, with False nobody."""
+"""Where events go: to a function; True: bar and summary on stderr; None: that only in a notebook; False: nowhere."""
 
 
 def run(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
-    """Export to OUT and return the result; the options are those of `exporter run`, with underscores.
+    """Export all orders of the range to `out`, a folder or one `.parquet` file, and return the result.
 
-    It may be called anywhere, in a notebook too: the work has an event loop and a thread of its own. Ctrl-C, or any
-    other exception that reaches the caller, stops it cleanly; the same call goes on. Raise ExportError.
+    `options` are those of `exporter run`, with underscores: rates in requests a second, durations in seconds; times are
+    dates, datetimes or ISO texts, both ends of the range inclusive. The key is `api_key`, or comes from
+    `DUOPLUS_API_KEY` or `api_key_file`.
+
+    It may be called anywhere, in a notebook too: the export has an event loop and a thread of its own. Ctrl-C, or any
+    other exception that reaches the caller, stops it cleanly; the same call resumes. Raise ExportError: its `hint`
+    says what to do, its `exit_code` is that of the command.
     """
-    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only when there is work
+    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only for an export
 
     with start_blocking_portal() as portal:
         return portal.call(functools.partial(arun, out, progress=progress, **options))
 
 
 async def arun(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
-    """Do what `run` does in the loop that is running."""
+    """Export as `run` does, in the event loop that is running."""
     from anyio import to_thread  # noqa: PLC0415
 
     from exporter.export import export  # noqa: PLC0415  # heavy
 
     path, settings = Path(out), _settings(options)
-    with _told(progress) as on_event:
-        await export(path, settings, on_event=on_event)
+    with _reporting(progress) as on_event:
+        summary = await export(path, settings, on_event=on_event)
+    if isinstance(on_event, ProgressReporter) and on_event.shows:
+        text = summary_text(summary, on_event.repairs, final_check_asked=settings.final_check)
+        print(text, file=sys.stderr)  # noqa: T201  # asked for
     return await to_thread.run_sync(open, path)
 
 
 def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGenerator[pa.RecordBatch, None]:
-    """Return certified record batches in order of time, without files, no faster than they are taken.
+    """Yield certified record batches in order of time, without files, no faster than they are taken.
 
-    Raise ExportError from the iteration, at its end if the final check fails. Who breaks off early closes it with
-    `contextlib.aclosing`, so that the connections end at once.
+    Of `progress` only a function is used. Raise ExportError from the iteration, at its end if the final check fails. To
+    stop early, close it with `contextlib.aclosing`, so that the connections end at once.
     """
     from exporter.streaming import stream as certified  # noqa: PLC0415  # heavy
 
@@ -67,13 +76,13 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
 
 
 def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
-    """Return the finished result in OUT; raise OutputError if there is none, or part of it is missing."""
+    """Return the finished result in `out`; raise OutputError if there is none, or part of it is missing."""
     from exporter.store.layout import Layout, missing_parts, published  # noqa: PLC0415  # heavy
 
     layout = Layout.of(Path(out))
     manifest = published(layout)
     if manifest is None:
-        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
     if lost := missing_parts(layout, manifest):
         raise OutputError(f"{', '.join(lost)} in {out} is missing or not whole", hint="export it again with overwrite")
     return Result(
@@ -84,7 +93,7 @@ def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open,
 
 
 def records(table: pa.Table) -> Iterator[Record]:
-    """Give back each row's record as the API sent it, field for field."""
+    """Yield each row's record as the API sent it, field for field."""
     from exporter.columns import records as original  # noqa: PLC0415  # heavy
 
     return original(table)
@@ -97,9 +106,9 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
 
 
-def _told(progress: Progress) -> Any:
-    """Return a context that gives the function that is told of the events."""
+def _reporting(progress: Progress) -> AbstractContextManager[Callable[[Event], None]]:
+    """Return a context that gives the function that takes the events."""
     if callable(progress):
         return nullcontext(progress)
     shown = in_notebook() if progress is None else progress
-    return watching(screen_for(sys.stderr, quiet=not shown))
+    return watching(display_for(sys.stderr, quiet=not shown))

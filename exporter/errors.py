@@ -14,13 +14,15 @@ from __future__ import annotations
 
 
 class ExportError(Exception):
-    """What the exporter says when it can't go on; `hint` tells what to do about it."""
+    """Why the exporter can't continue; `hint`, also a note of the exception, says what to do about it."""
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # tracebacks show it, in a notebook too
 
 
 class ConfigError(ExportError):
@@ -30,7 +32,7 @@ class ConfigError(ExportError):
 
 
 class ApiError(ExportError):
-    """The API or the network failed for good. What is committed stays; the same command goes on."""
+    """The API or the network failed for good. What is committed stays; the same command resumes."""
 
     exit_code = 3
 
@@ -49,7 +51,7 @@ class RejectedError(ApiError):
 
 
 class DiskError(ExportError):
-    """The disk is full, read-only, gone or broken. What is committed stays; the same command goes on."""
+    """The disk is full, read-only, gone or broken. What is committed stays; the same command resumes."""
 
     exit_code = 3
 

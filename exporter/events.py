@@ -9,8 +9,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Resumed:
+    """An earlier run of the same query left `rows` orders in `segments` segments.
+
+    `end` is the Unix second, inclusive, at which it froze an end that was not given; None: the end was given.
+    """
+
+    rows: int
+    segments: int
+    end: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """The first answer came: `total` orders are expected, `committed` of them are there from an earlier run."""
+    """The first response came: `total` orders are expected, `committed` of them are there from an earlier run.
+
+    `requests_ideal` is the number of pages of the other orders.
+    """
 
     total: int | None
     committed: int
@@ -82,7 +97,7 @@ class Finished:
     complete: bool
 
 
-Event = Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
+Event = Resumed | Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
 
 
 def ignore(_: Event) -> None:

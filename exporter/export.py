@@ -20,7 +20,7 @@ from exporter.config.options import Settings
 from exporter.crawl.engine import MISSING_AT_MOST, Engine
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import CertificateError, OutputError
-from exporter.events import Committed, Event, Finished, Noticed, Started, ignore
+from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.progress.summary import Summary
 from exporter.store import Manifest, RunFacts, Store, space
@@ -112,6 +112,7 @@ class _Run:
         store, settings = self._store, self._settings
         for notice in store.notices:
             self._on_event(Noticed(message=notice))
+        self._report_what_is_held()
         async with Client(settings, on_event=self._on_event) as client:
             engine = Engine(
                 settings,
@@ -157,6 +158,13 @@ class _Run:
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
         )
+
+    def _report_what_is_held(self) -> None:
+        store = self._store
+        frozen = store.whole if self._settings.end is None else None
+        if self._before or frozen is not None:
+            end = None if frozen is None else frozen.stop - 1
+            self._on_event(Resumed(rows=self._before, segments=len(store.certificates), end=end))
 
     def _emit(self, event: Event) -> None:
         """Pass an event on; warn when it announces more orders than the disk has space for."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-from exporter.progress.text import size
+from exporter.progress.text import counted, size
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished export. `manifest` is what `_manifest.json` says; `paths` are the Parquet files in order of time."""
+    """A finished export: `manifest` is the content of `_manifest.json`, `paths` are the files in order of time."""
 
     out: Path
     paths: tuple[Path, ...]
@@ -52,21 +55,43 @@ class Result:
         return frame
 
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """Return a DuckDB relation over the files; nothing is read before it is asked."""
+        """Return a DuckDB relation over the files; nothing is read before it is queried."""
         relation: duckdb.DuckDBPyRelation = (connection or _needed("duckdb")).read_parquet(list(map(str, self.paths)))
         return relation
 
     def __repr__(self) -> str:
-        span, counts = self.manifest["range"], self.manifest["counts"]
+        first, last = self._ends
+        counts = self.manifest["counts"]
         certified = "" if self.complete else ", not certified"
         return (
-            f"<exporter.Result: {self.rows:,} orders from {span['start']} up to {span['stop']}, "
-            f"{counts['parts']} file(s) in {self.out}, {size(counts['bytes'])}{certified}>"
+            f"<exporter.Result: {counted(self.rows, 'order')} from {first} to {last}, "
+            f"{counted(counts['parts'], 'file')} in {self.out}, {size(counts['bytes'])}{certified}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, which a notebook shows."""
+        first, last = self._ends
+        counts = self.manifest["counts"]
+        rows = {
+            "orders": f"{self.rows:,}, {'complete and certified' if self.complete else 'not certified'}",
+            "range": f"{first} to {last}",
+            "files": f"{counted(counts['parts'], 'file')} in {self.out}, {size(counts['bytes'])}",
+            "read it": "result.to_pandas(), .to_polars(), .to_arrow(), .to_duckdb()",
+        }
+        cells = (f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
+
+    @property
+    def _ends(self) -> tuple[str, str]:
+        """The first and the last moment of the range, inclusive, in the result's time zone."""
+        zone, span = ZoneInfo(self.manifest["timezone"]), self.manifest["range"]
+        first, stop = (dt.datetime.fromisoformat(span[name]) for name in ("start", "stop"))
+        last = stop - dt.timedelta(seconds=1)
+        return first.astimezone(zone).isoformat(), last.astimezone(zone).isoformat()
 
 
 def _needed(library: str) -> Any:
-    """Return an optional library; say how to install it."""
+    """Return an optional library; raise ImportError that says how to install it."""
     from importlib import import_module  # noqa: PLC0415
 
     try:

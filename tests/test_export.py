@@ -220,6 +220,7 @@ async def test_a_key_revoked_on_the_way_stops_cleanly_and_the_new_key_goes_on(tm
             left -= 1
             if not left:
                 simulator.options = dataclasses.replace(simulator.options, key="rotated")
+                simulator.teams["rotated"] = simulator.teams.pop("simulator")
             return decide(*arguments)
 
         simulator.decide = revoking  # type: ignore[assignment,method-assign]

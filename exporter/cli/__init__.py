@@ -1,4 +1,4 @@
-"""The command line: a thin face over the library. Results go to stdout, all else to stderr."""
+"""The command line: a thin interface to the library. Results go to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -7,72 +7,60 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Literal, NoReturn
+from typing import NoReturn
 
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
+from exporter.cli import (  # noqa: F401  # each adds its command to `app`
+    check,
+    completion,
+    demo,
+    plan,
+    run,
+    simulate,
+    status,
+    verify,
+)
 from exporter.cli.app import app, environ
-from exporter.cli.exit_codes import Failed, Stopped, report, signals_raise
-from exporter.cli.plan import check, plan
-from exporter.cli.run import run
-from exporter.cli.simulate import demo, simulate
-from exporter.cli.status import status, verify
+from exporter.cli.reporting import Reporting, current, report
+from exporter.cli.stopping import Stopped, signals_raise
 from exporter.errors import ConfigError
 
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
-__all__ = ["app", "check", "demo", "entry", "main", "plan", "run", "simulate", "status", "verify"]
-
-
-@app.command(name="--install-completion")
-def install_completion(
-    *,
-    shell: Annotated[
-        Literal["bash", "zsh", "fish"] | None,
-        Parameter(help="Shell to install it for. [default: the one that runs this]"),
-    ] = None,
-) -> int:
-    """Install completion for bash, zsh or fish."""
-    from cyclopts.completion.detect import ShellDetectionError
-
-    try:
-        path = app.install_completion(shell=shell)
-    except (OSError, ShellDetectionError) as error:
-        raise ConfigError(f"completion can't be installed: {error}", hint="name the shell with --shell") from error
-    print(f"installed {path}; it works in the next shell")
-    return 0
+__all__ = ["app", "entry", "main"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors are told, never raised."""
+    """Run one command and return its exit code; errors are reported, never raised."""
     tokens = sys.argv[1:] if tokens is None else list(tokens)
-    as_json = "--json" in tokens or bool(environ().get("EXPORTER_JSON"))
-    verbose = "--verbose" in tokens
+    current.set(Reporting.of(tokens, environ()))
     try:
         with signals_raise():
             code = _parsed(tokens)() or 0
             print(end="", flush=True)
             return code
     except CycloptsError as error:
-        return report(_wrong(error), as_json=as_json, verbose=False)
-    except Failed as failed:
-        return report(failed.__cause__ or failed, as_json=failed.as_json, verbose=failed.verbose, facts=failed.facts)
-    except (BrokenPipeError, SystemExit):  # rich, which prints help and version, leaves where the pipe is closed
-        # Whoever read our output has enough: nothing is left to say, not even by Python's own flush at the end.
+        return report(_wrong(error))
+    except (BrokenPipeError, SystemExit):  # rich, which prints help and version, exits where the pipe is closed
+        # The reader of our output has enough: nothing more is written, not even by Python's own flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, Stopped) as error:  # noqa: BLE001  # told, with its exit code
-        return report(error, as_json=as_json, verbose=verbose)
+    except (Exception, Stopped) as error:  # noqa: BLE001  # reported, with its exit code
+        return report(error)
 
 
 def entry() -> NoReturn:
     """Run one command and end the process with its exit code.
 
-    It ends at once: to take apart what is left in memory would take Python 0.1 s.
+    It ends at once: freeing what is left in memory would take Python 0.1 s.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before we started: what is written there is lost
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # open to the end
     code = main()
-    with suppress(OSError):  # a command that failed has told why; it may have had more to say
+    with suppress(OSError):  # a command that failed has reported why
         print(end="", flush=True)
     os._exit(code)
 
@@ -89,15 +77,15 @@ def _parsed(tokens: list[str]) -> Callable[[], int | None]:
 def _wrong(error: CycloptsError) -> ConfigError:
     """Return what is wrong with a command line in our own words; cyclopts knows the nearest name."""
     error.verbose = False
-    said, _, meant = str(error).partition(" Did you mean ")
+    text, _, meant = str(error).partition(" Did you mean ")
     hint = f"did you mean {meant}" if meant else USAGE
     match error:
         case UnknownOptionError() | UnknownCommandError():
-            return ConfigError(said.rstrip(".").replace("Unknown", "unknown"), hint=hint)
+            return ConfigError(text.rstrip(".").replace("Unknown", "unknown"), hint=hint)
         case UnusedCliTokensError():
             extra = " ".join(error.unused_tokens or ())
             return ConfigError(f"{extra!r} is one argument too many", hint=hint)
         case MissingArgumentError() if error.argument is not None:
             return ConfigError(f"{error.argument.name} needs a value", hint=hint)
         case _:
-            return ConfigError(said, hint=hint)
+            return ConfigError(text, hint=hint)

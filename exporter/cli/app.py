@@ -1,4 +1,4 @@
-"""Turn the declared options into a command line: cyclopts reads the types that are made here."""
+"""Make a command line of the declared options: cyclopts reads the types that are made here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import datetime as dt
 import os
 import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypedDict, TypeVar, Unpack
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 
 from cyclopts import App, Group, Parameter
 
-from exporter.config import parsers as readers
-from exporter.config import sources
+from exporter.cli.reporting import current, warn
+from exporter.config import parsers, sources
 from exporter.config.options import (
     ConnectionOptions,
     Option,
@@ -45,8 +46,10 @@ app = App(
 class Origin(TypedDict, total=False):
     """Where the settings come from; on the command line and in the environment only."""
 
-    config: Annotated[str, Option("TOML file of settings: keys are the options' names.", readers.path, "export.toml")]
-    show_settings: Annotated[bool, Option("Print what is in force and where it comes from; do nothing.", readers.flag)]
+    config: Annotated[str, Option("TOML file of settings: keys are the options' names.", parsers.path, "export.toml")]
+    show_settings: Annotated[
+        bool, Option("Print the options in force and where each comes from; do nothing else.", parsers.flag)
+    ]
 
 
 def command(*groups: type, without: tuple[str, ...] = (), epilogue: str | None = None) -> Callable[[Command], Command]:
@@ -72,23 +75,41 @@ def _flags(groups: tuple[type, ...], without: tuple[str, ...]) -> Any:
 
 
 def _hint(name: str, option: Option, group: Group) -> Any:
-    kind: Any = bool if option.read is readers.flag else list[str] if option.many else str
+    """Return the type of an option, which also says what a shell completes: files, or the choices.
+
+    Whatever is given comes as text: our own parsers check it.
+    """
+    kind: Any = str
+    if option.parse is parsers.flag:
+        kind = bool
+    elif option.parse is parsers.path:
+        kind = str | Path
+    elif option.choices:
+        kind = Literal[option.choices] | str
     metavar = None if kind is bool else name.rpartition("_")[2].upper()
-    return Annotated[kind, Parameter(help=option.described, group=group, negative="", metavar=metavar)]
+    described = Parameter(help=option.described, group=group, negative="", metavar=metavar, show_choices=False)
+    return Annotated[list[kind] if option.many else kind, described]
 
 
 def chosen(given: Mapping[str, Any]) -> sources.Chosen:
-    """Return every option's value: flags first, then the environment, then the file that `--config` names."""
+    """Return every option's value: flags first, then the environment, then the file that `--config` names.
+
+    From here on errors are reported as the output options ask for. Variables that are no option are a warning.
+    """
     options = options_of(*ALL)
-    places = [sources.command_line(given), sources.environment(environ())]
-    config = sources.choose(options_of(Origin), *places).values["config"]
+    order = [sources.command_line(given), sources.environment(environ())]
+    config = sources.choose(options_of(Origin), *order).values["config"]
     if config is not None:
-        places.append(sources.toml_file(config, options))
-    return sources.choose(options, *places)
+        order.append(sources.toml_file(config, options))
+    how, output = current.get(), sources.choose(options_of(OutputOptions), *order).values
+    how.json, how.quiet, how.verbose, how.log_file = (output[name] for name in ("json", "quiet", "verbose", "log_file"))
+    for warning in sources.unknown_variables(environ(), options_of(*ALL, Origin)):
+        warn(warning)
+    return sources.choose(options, *order)
 
 
 def environ() -> Mapping[str, str]:
-    """Return the environment: the only place of the program that reads it."""
+    """Return the environment; no other module of the command line reads it."""
     return os.environ
 
 

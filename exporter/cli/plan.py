@@ -1,74 +1,64 @@
-"""`exporter plan` and `exporter check`: ask the API a little, write nothing."""
+"""`exporter plan`: what an export would take."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import json
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cyclopts import Parameter
 
 from exporter.cli.app import Origin, chosen, command, settings
-from exporter.cli.run import until_stopped
+from exporter.cli.event_loop import asking
+from exporter.cli.reporting import say, warn
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings, options_of
-from exporter.events import Event
-from exporter.progress.tally import message
 from exporter.progress.text import counted, duration, size, table
 
 if TYPE_CHECKING:
     from exporter.crawl import preview
 
-Result = TypeVar("Result")
-
 UNUSED = ("quiet", "log_file", "show_settings", *options_of(RunOptions).keys() - {"page_size", "compression"})
-"""Options that mean nothing here."""
+"""Options without effect here."""
 
-PLAN_EXAMPLES = """\
+EXAMPLES = """\
 Examples:
   exporter plan
   exporter plan --start 2024-01-01 --type renewal --by month
 """
-CHECK_EXAMPLES = """\
-Examples:
-  exporter check
-  exporter check --site mainland --api-key-file ~/.duoplus-key
-"""
 
 
-@command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, without=UNUSED, epilogue=PLAN_EXAMPLES)
+@command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, without=UNUSED, epilogue=EXAMPLES)
 def plan(
     *,
     by: Annotated[
-        Literal["month"] | None, Parameter(help="Count the orders of each month, too, by one request each.")
+        Literal["month"] | None, Parameter(help="Count the orders of each month too, by one request each.")
     ] = None,
     **given: Any,
 ) -> int:
-    """Tell what an export would take: orders, requests, time, size. Sends one or two requests."""
+    """Show what an export would take: orders, requests, time, size. Sends one or two requests."""
     from exporter.crawl import preview
     from exporter.store import space
 
     options = chosen(given)
     made = settings(options)
 
-    async def look(ask: preview.Ask) -> tuple[preview.Preview, dict[str, int | None]]:
+    async def count(ask: preview.Ask) -> tuple[preview.Preview, dict[str, int | None]]:
         seen = await preview.preview(ask, made, now=time.time())
         if by is None or seen.first is None:
             return seen, {}
         spans = preview.months(seen.first, seen.end if seen.last is None else seen.last, made.timezone)
         cost = duration(len(spans) / made.rate)
-        print(f"counting {counted(len(spans), 'month')} by one request each, about {cost}", file=sys.stderr)
+        say(f"counting {counted(len(spans), 'month')} by one request each, about {cost}")
         counts = await preview.by_month(ask, made, spans)
         return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
-    seen, months = asking(made, look)
+    seen, months = asking(made, count)
     if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
-        print(f"warning: this disk will not do: {room}", file=sys.stderr)
+        warn(f"this disk has too little space: {room}")
     if options.values["json"]:
         facts = dataclasses.asdict(seen)
         for name in ("start", "end", "first", "last"):
@@ -82,7 +72,7 @@ def plan(
 
 
 def _overview(seen: preview.Preview, made: Settings) -> list[tuple[str, str]]:
-    """Return what a preview tells, as rows of a table."""
+    """Return a preview as the rows of a table."""
     start, end, first, last = (
         "-" if second is None else _local(second, made.timezone)
         for second in (seen.start, seen.end, seen.first, seen.last)
@@ -102,55 +92,8 @@ def _overview(seen: preview.Preview, made: Settings) -> list[tuple[str, str]]:
 
 
 def _count(orders: int | None) -> str:
-    return "not told by the server" if orders is None else f"{orders:,}"
-
-
-@command(ConnectionOptions, OutputOptions, Origin, without=UNUSED, epilogue=CHECK_EXAMPLES)
-def check(**given: Any) -> int:
-    """Tell whether the key is accepted, the host reachable, the clock right. Sends one request."""
-    from exporter.crawl import preview
-
-    options = chosen(given)
-    made = dataclasses.replace(settings(options), max_attempts=1, patience=0.0)
-    health = asking(made, lambda ask: preview.check(ask, made, now=time.time()))
-    facts = {
-        "host": health.host,
-        "key": made.api_key.masked,
-        "latency_seconds": round(health.latency, 3),
-        "clock_offset_seconds": None if health.clock_offset is None else round(health.clock_offset, 1),
-        "clock_right": health.clock_right,
-    }
-    if options.values["json"]:
-        print(json.dumps(facts, ensure_ascii=False))
-        return 0
-    answer = f"{health.host} answers in {health.latency * 1000:,.0f} ms"
-    print(table([("host", answer), ("key", f"{facts['key']} is accepted"), ("clock", _clock(health))]))
-    return 0
-
-
-def _clock(health: preview.Health) -> str:
-    offset = health.clock_offset
-    if offset is None:
-        return "the server tells no time"
-    if health.clock_right:
-        return "right"
-    return f"{duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the server's; exports go by the server's"
+    return "not known: the server gives no total" if orders is None else f"{orders:,}"
 
 
 def _local(second: int, timezone: str) -> str:
     return dt.datetime.fromtimestamp(second, ZoneInfo(timezone)).isoformat()
-
-
-def asking(made: Settings, look: Callable[[preview.Ask], Awaitable[Result]]) -> Result:
-    """Do it with a client; tell on stderr what a reader should know while it waits."""
-    from exporter.http.client import Client
-
-    def tell(event: Event) -> None:
-        if text := message(event):
-            print(text, file=sys.stderr)
-
-    async def work() -> Result:
-        async with Client(made, on_event=tell) as client:
-            return await look(client.ask)
-
-    return until_stopped(work())

@@ -5,24 +5,23 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from exporter.cli.app import Origin, chosen, command, environ, settings
-from exporter.cli.exit_codes import SIGNALS, Failed, Stopped
-from exporter.cli.summary import story
+from exporter.cli.event_loop import until_stopped
+from exporter.cli.reporting import current, say
+from exporter.cli.stopping import Failed, Stopped
 from exporter.config import sources
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings
 from exporter.errors import CertificateError
-from exporter.progress.displays import screen_for
-from exporter.progress.tally import watching
+from exporter.progress.displays import display_for
+from exporter.progress.reporter import watching
+from exporter.progress.summary import summary_text
 from exporter.progress.text import table
-
-Result = TypeVar("Result")
 
 EXAMPLES = """\
 Examples:
@@ -32,16 +31,16 @@ Examples:
   exporter run orders/ --site mainland --config export.toml --json
 
 Each option is also an environment variable (EXPORTER_PAGE_SIZE) and a key of a
-TOML file (page-size). Flags go before the environment, that before the file.
+TOML file (page-size). A flag overrides the environment, and that the file.
 The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
 """
 
 
 @command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, epilogue=EXAMPLES)
-def run(out: str, /, **given: Any) -> int:
+def run(out: str | Path, /, **given: Any) -> int:
     """Export all orders of the range to OUT: a folder, or one file if its name ends in .parquet.
 
-    Goes on with an unfinished export of the same query in OUT.
+    Resumes an unfinished export of the same query in OUT.
     """
     options = chosen(given)
     if given.get("show_settings"):
@@ -50,25 +49,31 @@ def run(out: str, /, **given: Any) -> int:
     return 0
 
 
-def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
-    """Export with the progress and the report that the options of the output ask for; raise `Failed` if it fails."""
-    as_json, quiet, verbose = told["json"], told["quiet"], told["verbose"]
+def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
+    """Export, and report progress and summary as the output options ask for; raise `Failed` if the export fails."""
+    as_json, quiet, how = output["json"], output["quiet"], current.get()
     tune()
     from exporter.export import export
 
-    gc.freeze()  # no look for cycles need go through what was imported, least of all while the first answer is decoded
-    with watching(screen_for(sys.stderr, quiet=quiet), log_file=told["log_file"], verbose=verbose) as progress:
+    gc.freeze()  # no search for cycles needs what was imported, least of all while the first page is decoded
+    display = display_for(sys.stderr, quiet=quiet)
+    with watching(display, log_file=how.log_file, verbose=how.verbose, opening=how.opening) as progress:
+        how.opened = True
         try:
             summary = until_stopped(export(out, made, on_event=progress))
         except (Exception, Stopped) as error:
-            raise Failed({**progress.tally.facts(), "out": str(out)}, as_json=as_json, verbose=verbose) from error
+            raise Failed({**progress.tally.facts(), "out": str(out)}) from error
         finally:
             gc.unfreeze()
     facts = dataclasses.asdict(summary)
     if not quiet:
-        print(story(summary, progress.repairs), file=sys.stderr if as_json else sys.stdout)
+        text = summary_text(summary, progress.repairs, final_check_asked=made.final_check)
+        if as_json:
+            say(text)
+        else:
+            print(text)
     if not summary.complete:
-        raise Failed(facts, as_json=as_json, verbose=verbose) from CertificateError(
+        raise Failed(facts) from CertificateError(
             f"these spans could not be certified: {', '.join(summary.uncertified)}",
             hint="--allow-uncertified wrote the result without proof for them; try again with --overwrite",
         )
@@ -78,10 +83,10 @@ def export_to(out: Path, made: Settings, told: Mapping[str, Any]) -> None:
 
 SWITCH_INTERVAL = 5e-5
 """Seconds that another thread waits for the event loop to give up the interpreter's lock. With Python's own 5 ms,
-segments are not judged while pages are read, but after them."""
+segments are judged only after all pages are read."""
 
 GARBAGE = 50_000
-"""Objects between two looks for cycles: a page makes 500 that are in none."""
+"""Objects between two searches for cycles: a page makes 500 that are in none."""
 
 
 def tune() -> None:
@@ -95,33 +100,6 @@ def tune() -> None:
 
 
 def show_settings(options: sources.Chosen) -> int:
-    """Print what is in force and where each value comes from."""
+    """Print the options in force and where each value comes from."""
     print(table(sources.shown(options, environ())))
     return 0
-
-
-def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run it; a signal that asks to stop cancels it and raises `Stopped` once it has cleaned up."""
-    import asyncio
-
-    stopped: list[int] = []
-
-    async def main() -> Result:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-        def stop(number: int) -> None:
-            stopped.append(number)
-            if task is not None:
-                task.cancel()
-
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, stop, number)
-        return await work
-
-    try:
-        return asyncio.run(main())
-    except BaseException as error:
-        if stopped:
-            raise Stopped(stopped[0]) from error
-        raise

@@ -1,6 +1,6 @@
-"""Read what a user wrote, from a shell, an environment, a TOML file or Python, or say what is allowed instead.
+"""Parse what a user wrote in a shell, an environment, a TOML file or Python, or say what is allowed instead.
 
-A reader takes the value as it came and returns it checked and typed; it raises ValueError whose text completes the
+A parser takes the value as it came and returns it checked and typed; it raises ValueError whose text completes the
 sentence "--option is 'value': …". Nothing here knows options by name.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-Reader = Callable[[object], Any]
+Parser = Callable[[object], Any]
 Moment = dt.date | dt.datetime
 """A day, or a date and time with or without an offset; a `datetime` is a `date` too, so ask for it first."""
 
@@ -33,8 +33,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def whole(low: int, high: int) -> Reader:
-    """Return a reader of whole numbers, both bounds inclusive."""
+def whole(low: int, high: int) -> Parser:
+    """Return a parser of whole numbers, both bounds inclusive."""
 
     def read(value: object) -> int:
         allowed = f"a whole number from {low:,} to {high:,} is needed"
@@ -47,8 +47,8 @@ def whole(low: int, high: int) -> Reader:
     return read
 
 
-def number(*, zero: bool = False) -> Reader:
-    """Return a reader of finite numbers above zero, or from zero on."""
+def number(*, zero: bool = False) -> Parser:
+    """Return a parser of finite numbers above zero, or from zero on."""
 
     def read(value: object) -> float:
         try:
@@ -63,7 +63,7 @@ def number(*, zero: bool = False) -> Reader:
 
 
 def flag(value: object) -> bool:
-    """Read yes or no."""
+    """Parse yes or no."""
     if isinstance(value, str) and (word := value.strip().lower()) in _TRUE | _FALSE:
         return word in _TRUE
     if not isinstance(value, bool):
@@ -72,14 +72,14 @@ def flag(value: object) -> bool:
 
 
 def text(value: object) -> str:
-    """Read a text that is not empty."""
+    """Parse a text that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a text that is not empty is needed")
     return value.strip()
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Read one text, several joined by commas, or a list; each once and sorted, so that a query stays the same."""
+    """Parse one text, several joined by commas, or a list; each once and sorted, so that a query stays the same."""
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, Iterable):
         raise ValueError("a text or a list of texts is needed")
@@ -87,44 +87,48 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def path(value: object) -> Path:
-    """Read the path of a file; `~` is the user's home."""
+    """Parse the path of a file; `~` is the user's home."""
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError("the path of a file is needed")
     return Path(value).expanduser()
 
 
-def one_of(*words: str) -> Reader:
-    """Return a reader of one of a few words, in any case."""
-    known = {word.lower(): word for word in words}
+class OneOf:
+    """Parse one of a few words, in any case."""
 
-    def read(value: object) -> str:
-        if not isinstance(value, str) or value.strip().lower() not in known:
-            raise ValueError(f"one of {', '.join(words)} is needed")
-        return known[value.strip().lower()]
+    def __init__(self, *words: str) -> None:
+        self.choices = words
+        self._known = {word.lower(): word for word in words}
 
-    return read
+    def __call__(self, value: object) -> str:
+        """Return the word as it was declared; raise ValueError for another."""
+        if not isinstance(value, str) or value.strip().lower() not in self._known:
+            raise ValueError(f"one of {', '.join(self.choices)} is needed")
+        return self._known[value.strip().lower()]
 
 
-def codes(labels: Mapping[str, Mapping[int, str]], synonyms: Mapping[str, int] | None = None) -> Reader:
-    """Return a reader of codes: numbers or labels, of any language and case, one, a list, or joined by commas."""
-    english = labels["en"]
-    known = {_plain(label): code for table in labels.values() for code, label in table.items()}
-    known |= {_plain(label): code for label, code in (synonyms or {}).items()}
-    known |= {str(code): code for code in english}
+class Codes:
+    """Parse codes: numbers or labels, of any language and case, one, a list, or joined by commas."""
 
-    def read(value: object) -> tuple[int, ...]:
+    def __init__(self, labels: Mapping[str, Mapping[int, str]], synonyms: Mapping[str, int] | None = None) -> None:
+        self._english = labels["en"]
+        self._known = {_plain(label): code for table in labels.values() for code, label in table.items()}
+        self._known |= {_plain(label): code for label, code in (synonyms or {}).items()}
+        self._known |= {str(code): code for code in self._english}
+        self.choices = tuple(_plain(label).replace(" ", "-") for label in self._english.values())
+
+    def __call__(self, value: object) -> tuple[int, ...]:
+        """Return each code once, sorted, so that a query stays the same; raise ValueError for an unknown one."""
         several = value.split(",") if isinstance(value, str) else value
         several = several if isinstance(several, Iterable) else [several]
         words = [word for one in several for word in str(one).split(",") if word.strip()]
-        unknown = next((word.strip() for word in words if _plain(word) not in known), None)
+        unknown = next((word.strip() for word in words if _plain(word) not in self._known), None)
         if unknown is not None or not words:
-            guess = nearest(_plain(unknown or ""), known)
-            listed = ", ".join(f"{code} {label}" for code, label in english.items())
-            meant = f" (did you mean {english[known[guess]]}?)" if guess else ""
-            raise ValueError(f"{unknown or 'nothing'!r} is none of {listed}{meant}")
-        return tuple(sorted({known[_plain(word)] for word in words}))
-
-    return read
+            guess = nearest(_plain(unknown or ""), self._known)
+            listed = ", ".join(f"{code} {label}" for code, label in self._english.items())
+            meant = f" (did you mean {self._english[self._known[guess]]}?)" if guess else ""
+            raise ValueError(f"{unknown or 'nothing'!r} is not one of {listed}{meant}")
+        return tuple(sorted({self._known[_plain(word)] for word in words}))
 
 
 def _plain(label: str) -> str:
@@ -132,15 +136,24 @@ def _plain(label: str) -> str:
 
 
 def zone(value: object) -> str:
-    """Read the IANA name of a time zone."""
+    """Parse the IANA name of a time zone."""
+    name = text(value)
     try:
-        return zoneinfo.ZoneInfo(text(value)).key
+        return zoneinfo.ZoneInfo(name).key
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise ValueError("the IANA name of a time zone is needed, not an offset") from None
+        if re.match(r"(utc|gmt)?[+-]?\d", name, re.IGNORECASE):
+            raise ValueError("the IANA name of a time zone is needed, not an offset") from None
+        meant = _ZONES_OF_OTHER_CITIES.get(name.lower()) or nearest(name, zoneinfo.available_timezones())
+        guess = f" (did you mean {meant}?)" if meant else ""
+        raise ValueError(f"there is no time zone of this name{guess}; an IANA name is needed") from None
+
+
+_ZONES_OF_OTHER_CITIES = {"asia/beijing": "Asia/Shanghai", "beijing": "Asia/Shanghai", "china": "Asia/Shanghai"}
+"""Names that people try first and the database of zones does not have; by spelling another city would be nearer."""
 
 
 def base_url(value: object) -> str:
-    """Read the address of a server, without the endpoint."""
+    """Parse the address of a server, without the endpoint."""
     address = text(value).rstrip("/")
     try:
         parts = urlsplit(address)
@@ -153,7 +166,7 @@ def base_url(value: object) -> str:
 
 
 def moment(value: object) -> Moment:
-    """Read an ISO 8601 date, or date and time to the second."""
+    """Parse an ISO 8601 date, or date and time to the second."""
     found = value if isinstance(value, dt.date) else _parsed(value)
     if found.year not in YEARS:
         raise ValueError(f"a year from {YEARS[0]} to {YEARS[-1]} is needed")
@@ -168,7 +181,17 @@ def _parsed(value: object) -> Moment:
             return parse(value.strip())  # type: ignore[attr-defined]  # whatever has no strip is no text
         except (ValueError, AttributeError):
             continue
+    if isinstance(value, str) and (day := re.match(r"\s*(\d{4}-\d\d-\d\d)(?!\d)", value)) and not _is_day(day[1]):
+        raise ValueError("there is no such day in the calendar")
     raise ValueError("an ISO 8601 date, or date and time, is needed")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def first_instant(asked: Moment, timezone: str) -> dt.datetime:
@@ -182,7 +205,7 @@ def last_instant(asked: Moment, timezone: str) -> dt.datetime:
 
 
 def _placed(asked: Moment, of_a_day: dt.time, timezone: str, *, fold: int) -> dt.datetime:
-    """Give a moment its zone. Where the clocks go back an hour comes twice: `fold` tells which of the two is meant."""
+    """Give a moment its zone. Where the clocks go back an hour comes twice: `fold` says which of the two is meant."""
     if not isinstance(asked, dt.datetime):
         return dt.datetime.combine(asked, of_a_day, zoneinfo.ZoneInfo(timezone)).replace(fold=fold)
     if asked.tzinfo is not None:

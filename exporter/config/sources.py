@@ -1,6 +1,6 @@
-"""Take each option from the first place that names it, and make the settings of all.
+"""Take each option from the first source that names it, and make the settings of all.
 
-The places, in this order: command line (or Python's keyword arguments), environment, TOML file, default. The key
+The sources, in this order: command line (or Python's keyword arguments), environment, TOML file, default. The key
 comes from `DUOPLUS_API_KEY` or a file, in Python as an argument too; it is never part of a message.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from exporter.config import parsers as readers
+from exporter.config import parsers
 from exporter.config.options import KEY_VARIABLE, Option, Settings
 from exporter.errors import ConfigError
 from exporter.vendor.orders import SITES, Filters
@@ -23,13 +23,13 @@ from exporter.vendor.secret import Secret
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where values come from, and how an option is written there."""
+    """A place that values come from, and how an option is written there."""
 
     name: str
     values: Mapping[str, Any] = field(repr=False)
-    spell: Callable[[str], str]
+    name_of: Callable[[str], str]
     """The name of an option, as it is written there."""
-    write: Callable[[str, Any], str]
+    assign: Callable[[str, Any], str]
     """An option with a value, as it is written there."""
 
 
@@ -38,28 +38,45 @@ def command_line(values: Mapping[str, Any]) -> Source:
     return Source(
         name="command line",
         values=values,
-        spell=_flag,
-        write=lambda name, value: _flag(name) if value is None else f"{_flag(name)} {value}",
+        name_of=_flag,
+        assign=lambda name, value: _flag(name) if value is None else f"{_flag(name)} {value}",
     )
+
+
+PREFIX = "EXPORTER_"
 
 
 def environment(environ: Mapping[str, str]) -> Source:
     """Return the variables `EXPORTER_…`; an empty one counts as not set."""
-    prefix = "EXPORTER_"
     return Source(
         name="environment",
         values={
-            name.removeprefix(prefix).lower(): value
+            name.removeprefix(PREFIX).lower(): value
             for name, value in environ.items()
-            if name.startswith(prefix) and value
+            if name.startswith(PREFIX) and value
         },
-        spell=lambda name: prefix + name.upper(),
-        write=lambda name, value: f"{prefix}{name.upper()}={'true' if value is None else value}",
+        name_of=_variable,
+        assign=lambda name, value: f"{_variable(name)}={'true' if value is None else value}",
     )
 
 
+def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """Return a warning for each variable `EXPORTER_…` that is no option, with the nearest name."""
+    options = {_variable(name) for name in known}
+    warnings = []
+    for name in sorted(name for name, value in environ.items() if name.startswith(PREFIX) and value):
+        if name not in options:
+            guess = parsers.nearest(name, options)
+            warnings.append(f"{name} is no option" + (f": did you mean {guess}?" if guess else ""))
+    return warnings
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
 def toml_file(path: Path, known: Iterable[str]) -> Source:
-    """Return what a TOML file says; raise ConfigError when it can't be read, or has a key that is no option."""
+    """Return the values of a TOML file; raise ConfigError if it can't be read, or has a key that is no option."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -73,8 +90,8 @@ def toml_file(path: Path, known: Iterable[str]) -> Source:
     return Source(
         name=str(path),
         values=values,
-        spell=lambda name: f"{_kebab(name)} in {path}",
-        write=lambda name, value: f"{_kebab(name)} = {json.dumps(True if value is None else value)}",
+        name_of=lambda name: f"{_kebab(name)} in {path}",
+        assign=lambda name, value: f"{_kebab(name)} = {json.dumps(True if value is None else value)}",
     )
 
 
@@ -86,43 +103,43 @@ def python(values: Mapping[str, Any], known: Iterable[str]) -> Source:
     return Source(
         name="keyword argument",
         values={name: value for name, value in values.items() if value is not None},
-        spell=lambda name: f"{name}=",
-        write=lambda name, value: f"{name}={True if value is None else value!r}",
+        name_of=lambda name: f"{name}=",
+        assign=lambda name, value: f"{name}={True if value is None else value!r}",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The options in force: each one's value, and the place that names it (none for a default)."""
+    """The options in force: each one's value, and the source that names it (none for a default)."""
 
     options: Mapping[str, Option]
     order: tuple[Source, ...]
-    places: Mapping[str, Source | None]
+    sources: Mapping[str, Source | None]
     values: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def refuse(self, name: str, reason: str) -> ConfigError:
         """Return the error for one option: what was given and where, what is allowed, an example."""
-        place = self.places[name] or self.order[0]
-        given = place.values.get(name, self.options[name].default)
-        example = place.write(name, self.options[name].example)
-        shown = "what it is" if name == "api_key" else repr(given) if isinstance(given, str) else str(given)
-        return ConfigError(f"{place.spell(name)} is {shown}: {reason}", hint=f"for example: {example}")
+        source = self.sources[name] or self.order[0]
+        given = source.values.get(name, self.options[name].default)
+        example = source.assign(name, self.options[name].example)
+        shown = "what it is" if name == "api_key" else _shown(given)
+        return ConfigError(f"{source.name_of(name)} is {shown}: {reason}", hint=f"for example: {example}")
 
     def rank(self, name: str) -> int:
-        """Return how far from the user an option was named: 0 for the first place, more for those it overrides."""
-        place = self.places[name]
-        return len(self.order) if place is None else self.order.index(place)
+        """Return how far from the user an option was named: 0 for the first source, more for those it overrides."""
+        source = self.sources[name]
+        return len(self.order) if source is None else self.order.index(source)
 
 
 def choose(options: Mapping[str, Option], *order: Source) -> Chosen:
-    """Return each option's value from the first place that names it, read and checked."""
-    places = {name: next((place for place in order if name in place.values), None) for name in options}
-    chosen = Chosen(options=options, order=order, places=places)
+    """Return each option's value from the first source that names it, read and checked."""
+    sources = {name: next((source for source in order if name in source.values), None) for name in options}
+    chosen = Chosen(options=options, order=order, sources=sources)
     for name, option in options.items():
-        place = places[name]
-        value = option.default if place is None else place.values[name]
+        source = sources[name]
+        value = option.default if source is None else source.values[name]
         try:
-            chosen.values[name] = None if value is None else option.read(value)
+            chosen.values[name] = None if value is None else option.parse(value)
         except ValueError as error:
             raise chosen.refuse(name, str(error)) from None
     return chosen
@@ -157,34 +174,34 @@ def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[Secret, str]:
     """Return the key, and where it comes from."""
     variable = environ.get(KEY_VARIABLE, "").strip()
     if chosen.values.get("api_key"):
-        found, place = chosen.values["api_key"], "api_key="
+        found, source = chosen.values["api_key"], "api_key="
     elif chosen.values["api_key_file"] and (chosen.rank("api_key_file") == 0 or not variable):
         path = chosen.values["api_key_file"]
         try:
-            found, place = path.read_text(encoding="utf-8").strip(), str(path)
+            found, source = path.read_text(encoding="utf-8").strip(), str(path)
         except (OSError, UnicodeDecodeError) as error:
             raise chosen.refuse("api_key_file", f"it can't be read, {reason(error)}") from error
     else:
-        found, place = variable, KEY_VARIABLE
+        found, source = variable, KEY_VARIABLE
     if not found:
         hint = f"set {KEY_VARIABLE}, or name a file that holds the key with --api-key-file"
-        raise ConfigError("there is no API key" if place == KEY_VARIABLE else f"{place} holds no key", hint=hint)
+        raise ConfigError("there is no API key" if source == KEY_VARIABLE else f"{source} holds no key", hint=hint)
     if not found.isascii() or not found.isprintable() or " " in found:
         raise ConfigError(
-            f"the key in {place} has characters that no key has",
+            f"the key in {source} has characters that no key has",
             hint="it is one word of letters and digits: copy it again",
         )
-    return Secret(found), place
+    return Secret(found), source
 
 
 def shown(chosen: Chosen, environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return what is in force as rows of option, value and place; of the key no more than its end."""
+    """Return what is in force as rows of option, value and source; of the key no more than its end."""
     rows = []
     for name, option in chosen.options.items():
-        place, value = chosen.places[name], chosen.values[name]
+        source, value = chosen.sources[name], chosen.values[name]
         several = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         rows.append(
-            (_kebab(name), option.unsaid or "-" if value is None else several, place.name if place else "default")
+            (_kebab(name), option.unset or "-" if value is None else several, source.name if source else "default")
         )
     try:
         found, origin = key(chosen, environ)
@@ -202,16 +219,16 @@ def _address(chosen: Chosen) -> str:
     """Return the address of the API: the site's, or the one that was named at least as near to the user."""
     if chosen.values["base_url"] is None or chosen.rank("site") < chosen.rank("base_url"):
         return SITES[chosen.values["site"]]
-    if chosen.places["base_url"] is chosen.places["site"]:
-        raise chosen.refuse("base_url", "a site was named beside it, and only one of the two can hold")
+    if chosen.sources["base_url"] is chosen.sources["site"]:
+        raise chosen.refuse("base_url", "a site was given too, and only one of the two can hold")
     address: str = chosen.values["base_url"]
     return address
 
 
 def _range(chosen: Chosen, now: dt.datetime) -> tuple[dt.datetime, dt.datetime | None]:
     """Return the first and the last second of the range, each with the offset that it was read with."""
-    start = _instant(chosen, "start", readers.first_instant)
-    end = _instant(chosen, "end", readers.last_instant) if chosen.values["end"] is not None else None
+    start = _instant(chosen, "start", parsers.first_instant)
+    end = _instant(chosen, "end", parsers.last_instant) if chosen.values["end"] is not None else None
     if end is not None and end < start:
         raise chosen.refuse("end", f"that is before the start, {start.isoformat()}")
     if end is None and start > now:
@@ -219,11 +236,18 @@ def _range(chosen: Chosen, now: dt.datetime) -> tuple[dt.datetime, dt.datetime |
     return start, end
 
 
-def _instant(chosen: Chosen, name: str, place: Callable[[readers.Moment, str], dt.datetime]) -> dt.datetime:
+def _instant(chosen: Chosen, name: str, place: Callable[[parsers.Moment, str], dt.datetime]) -> dt.datetime:
     try:
         return place(chosen.values[name], chosen.values["timezone"])
     except ValueError as error:
         raise chosen.refuse(name, str(error)) from None
+
+
+def _shown(value: Any) -> str:
+    """Return a given value as a message shows it: a list as its items."""
+    if isinstance(value, list | tuple | set):
+        return ", ".join(map(_shown, value)) or "empty"
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _flag(name: str) -> str:
@@ -234,7 +258,7 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _meant(name: str, known: Iterable[str], spell: Callable[[str], str]) -> str:
+def _meant(name: str, known: Iterable[str], name_of: Callable[[str], str]) -> str:
     """Return a hint: the nearest option, or all of them."""
-    guess = readers.nearest(name, known)
-    return f"did you mean {spell(guess)}?" if guess else f"known are {', '.join(map(spell, known))}"
+    guess = parsers.nearest(name, known)
+    return f"did you mean {name_of(guess)}?" if guess else f"known are {', '.join(map(name_of, known))}"

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
-from exporter.progress.tally import Screen, Tally
+from exporter.progress.tally import Tally
 
 LINE_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
+COLUMNS = 80
+"""Width of a terminal that does not say its own."""
+
+
+NARROWEST_BAR = 10
+"""Columns of the bar itself at least; fields of its line give way to it."""
+FRAME = len("100%|| ")
+"""Columns around the bar and the fields."""
+
+
+class Display(Protocol):
+    """Where progress shows. Its methods may raise OSError."""
+
+    def show(self, tally: Tally, now: float) -> None:
+        """Bring it up to date."""
+
+    def say(self, text: str) -> None:
+        """Put one message where it stays."""
+
+    def close(self) -> None:
+        """Leave it as a reader wants to find it."""
 
 
 class Lines:
@@ -30,7 +51,7 @@ class Lines:
         print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing: no line is left open."""
 
 
 class Bar:
@@ -45,16 +66,17 @@ class Bar:
         """Draw the bar; tqdm sees to it that this is not too often."""
         if tally.since is None:
             return
+        line = tally.text(now, width=self._width())
         if self._bar is None:
             self._bar = self._kind(
                 total=tally.total,
                 file=self._stream,
-                desc=tally.text(now),
-                **({"dynamic_ncols": True} if _has_size(self._stream) else {"ncols": 80, "nrows": 24}),
+                desc=line,
+                **({"dynamic_ncols": True} if _columns(self._stream) else {"ncols": COLUMNS, "nrows": 24}),
                 miniters=0,
                 bar_format="{percentage:3.0f}%|{bar}| {desc}" if tally.total else "{desc}",
             )
-        self._bar.set_description_str(tally.text(now), refresh=False)
+        self._bar.set_description_str(line, refresh=False)
         self._bar.update(tally.fetched - self._bar.n)
 
     def say(self, text: str) -> None:
@@ -62,10 +84,14 @@ class Bar:
         self._kind.write(text, file=self._stream)
 
     def close(self) -> None:
-        """Draw it a last time and leave it standing."""
+        """Draw it a last time and leave it there."""
         if self._bar is not None:
             self._bar.refresh()
             self._bar.close()
+
+    def _width(self) -> int:
+        """Return the columns that the fields have beside the bar."""
+        return (_columns(self._stream) or COLUMNS) - FRAME - NARROWEST_BAR
 
 
 def _tqdm(*, notebook: bool) -> Any:
@@ -80,23 +106,24 @@ def _tqdm(*, notebook: bool) -> Any:
     return type("tqdm", (tqdm,), {"monitor_interval": 0})
 
 
-def _has_size(stream: TextIO) -> bool:
-    """Tell whether the terminal knows its size: some, in containers, say 0, and tqdm would draw nothing."""
+def _columns(stream: TextIO) -> int:
+    """Return the columns of a terminal; 0 where it does not know its size, as in some containers."""
     try:
-        return min(os.get_terminal_size(stream.fileno())) > 0
+        size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return False
+        return 0
+    return size.columns if size.lines > 0 else 0
 
 
 def in_notebook() -> bool:
-    """Tell whether this is Jupyter's kernel, where a bar is a widget."""
+    """Return whether this is Jupyter's kernel, where a bar is a widget."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def screen_for(stream: TextIO, *, quiet: bool = False) -> Screen | None:
-    """Return the screen that fits: none when quiet, a bar for a terminal or a notebook, else plain lines."""
+def display_for(stream: TextIO, *, quiet: bool = False) -> Display | None:
+    """Return the display that fits: none if quiet, a bar for a terminal or a notebook, else plain lines."""
     if quiet:
         return None
     notebook = in_notebook()

@@ -14,6 +14,7 @@ from exporter.vendor.orders import API_ZONE
 
 Shape = Literal["flat", "bursty", "late", "days"]
 
+LAST_PORT = 65_535
 _FROZEN_END = dt.datetime(2026, 1, 1, tzinfo=API_ZONE)
 _DEFAULT_DAYS = 730
 _AFTER_END = 60  # seconds; a frozen clock shows a moment at which the last order is no longer new
@@ -70,6 +71,8 @@ class SimulatorOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}, less than 0")
         if self.teams < 1:
             raise ValueError(f"teams is {self.teams}, less than 1")
+        if not 0 <= self.port <= LAST_PORT:
+            raise ValueError(f"port is {self.port}, not 0 to {LAST_PORT}")
         self.span()
 
     def keys(self) -> list[str]:

@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from functools import lru_cache
@@ -61,20 +61,22 @@ class Simulator:
         app.router.add_post("/statistics/reset", self._reset_statistics)
         return app
 
+    def decide(self, headers: Mapping[str, str], body: bytes, now: float) -> WireResponse:
+        """Return what is sent to a request that arrives at `now`, in seconds on a monotonic clock."""
+        team = self.teams.get(headers.get(KEY_HEADER, ""))
+        if team is None:
+            self.statistics.unauthorized += 1
+            return WireResponse(body=_UNAUTHORIZED)
+        return team.decide(headers, body, now)
+
     async def _list_orders(self, request: web.Request) -> web.StreamResponse:
         if self.options.jitter:
             await asyncio.sleep(self._random.uniform(0, self.options.jitter))
         now = time.monotonic()
-        known = self.teams.get(request.headers.get(KEY_HEADER, ""))
-        team = known or self._first
+        team = self.teams.get(request.headers.get(KEY_HEADER, ""), self._first)
         team.statistics.arrive(now)
         try:
-            body = await request.read()
-            if known is None:
-                team.statistics.unauthorized += 1
-                wire = WireResponse(body=_UNAUTHORIZED)
-            else:
-                wire = team.decide(request.headers, body, now)
+            wire = self.decide(request.headers, await request.read(), now)
             if delay := self.options.latency + wire.delay:
                 await asyncio.sleep(delay)
             return await self._send(request, wire, now=team.world.now())

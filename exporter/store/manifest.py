@@ -214,4 +214,7 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """Return a value of a query as a message shows it; an empty list is a filter that was not given."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "not given"
+    return "not given" if value is None else str(value)

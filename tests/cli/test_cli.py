@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from exporter.cli import main
+from exporter.cli import app, main
 from exporter.config.options import Settings
 from exporter.errors import (
     ApiError,
@@ -106,7 +106,7 @@ def caused(error: ExportError, cause: Exception) -> ExportError:
 
 ERRORS = [
     ConfigError("orders is a file where a folder is needed", hint="choose another OUT"),
-    caused(ApiError("page 3: 8 attempts failed", hint="the same command goes on"), TimeoutError("no answer in 60 s")),
+    caused(ApiError("page 3: 8 attempts failed", hint="the same command resumes"), TimeoutError("no answer in 60 s")),
     UnauthorizedError("the API refused the key: code 401, Please log in again.", hint="check DUOPLUS_API_KEY"),
     RejectedError("the API refused page 1: code 30001, bad range", code=30001, text="bad range", hint="check --start"),
     caused(DiskError("orders: no space is left", hint="make room"), OSError(28, "No space left on device")),
@@ -240,12 +240,152 @@ def test_quiet_is_quiet(engine: Callable[[Export], None], capsys: pytest.Capture
     assert (told.out, told.err) == ("", "")
 
 
-def test_the_log_file_tells_every_event_but_not_the_key(engine: Callable[[Export], None], tmp_path: Path) -> None:
+def test_the_log_file_holds_the_command_the_version_and_every_event_but_not_the_key(
+    engine: Callable[[Export], None], tmp_path: Path
+) -> None:
     assert main(["run", "orders", "--quiet", "--log-file", "export.log"]) == 0
     log = (tmp_path / "export.log").read_text(encoding="utf-8")
-    assert len(log.splitlines()) == 7
+    assert len(log.splitlines()) == 8
     assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:]{8}[+-]\d\d:\d\d \S", line) for line in log.splitlines())
+    opening = log.splitlines()[0].partition(" ")[2]
+    assert re.fullmatch(r"exporter \d+\.\d+\.\d+: exporter run orders --quiet --log-file export.log", opening)
     assert "secret" not in log
+
+
+@pytest.mark.parametrize(
+    ("tokens", "error", "logged"),
+    [
+        (
+            ["--type", "refund"],
+            ApiError("no response", hint="check the network"),
+            "error: no response; hint: check the",
+        ),
+        (
+            ["--rate", "fast"],
+            None,
+            "error: --rate is 'fast': a number above zero is needed; hint: for example: --rate 1",
+        ),
+        (["--strat", "2024"], None, "error: unknown option: --strat; hint: did you mean --start?"),
+        ([], ZeroDivisionError("division by zero"), "error: ZeroDivisionError: division by zero; hint: this is a bug"),
+        ([], KeyError("a\nb"), "error: KeyError: 'a\\nb'"),
+    ],
+)
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_the_log_file_holds_every_failure_with_its_exit_code_and_hint(
+    by: str,
+    tokens: list[str],
+    error: Exception | None,
+    logged: str,
+    engine: Callable[[Export], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if error is not None:
+        engine(raising(error))
+    if by == "option":
+        tokens = [*tokens, "--log-file", "export.log"]
+    else:
+        monkeypatch.setenv("EXPORTER_LOG_FILE", "export.log")
+    code = main(["run", "orders", *tokens])
+    opening, failure = (tmp_path / "export.log").read_text(encoding="utf-8").splitlines()
+    assert "exporter run orders" in opening
+    assert failure.partition(" ")[2].startswith(f"exit {code}: {logged}")
+
+
+def test_the_log_that_a_settings_file_names_holds_failures_too(
+    engine: Callable[[Export], None], tmp_path: Path
+) -> None:
+    (tmp_path / "export.toml").write_text('log-file = "export.log"\nrate = "fast"')
+    assert main(["run", "orders", "--config", "export.toml"]) == 2
+    assert "exit 2: error: rate in export.toml is 'fast'" in (tmp_path / "export.log").read_text(encoding="utf-8")
+
+
+def test_a_settings_file_that_asks_for_json_gets_failures_in_json(
+    engine: Callable[[Export], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "export.toml").write_text('json = true\nrate = "fast"')
+    assert main(["run", "orders", "--config", "export.toml"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit"] == 2
+
+
+def test_an_unknown_variable_is_a_warning_with_the_nearest_name(
+    engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPORTER_PAGESIZE", "100")
+    monkeypatch.setenv("EXPORTER_CONFIG", "")
+    assert main(["run", "orders"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert warnings == ["warning: EXPORTER_PAGESIZE is no option: did you mean EXPORTER_PAGE_SIZE?"]
+    assert main(["run", "orders", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "cause", "shown"),
+    [
+        ("orders: No space left on device", OSError(28, "No space left on device"), False),
+        (
+            "the settings can't be read: no such file or directory",
+            FileNotFoundError(2, "No such file or directory"),
+            False,
+        ),
+        ("page 3: 8 attempts failed, the last: HTTP 502", RuntimeError("HTTP 502"), False),
+        ("orders can't be written", OSError(13, "Permission denied"), True),
+    ],
+)
+def test_a_cause_that_the_message_has_already_is_shown_once(
+    message: str,
+    cause: Exception,
+    shown: bool,
+    engine: Callable[[Export], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine(raising(caused(DiskError(message), cause)))
+    assert main(["run", "orders"]) == 3
+    assert ("cause: " in capsys.readouterr().err) is shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "totals", "told"),
+    [
+        (["--no-final-check"], "exact", "check     the last comparison of totals was left out: --no-final-check\n"),
+        ([], "ignored", "was left out: the server's totals are ignored, of no use here\n"),
+    ],
+)
+def test_the_summary_says_why_the_last_comparison_was_left_out(
+    flags: list[str],
+    totals: str,
+    told: str,
+    engine: Callable[[Export], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def export(_out: Path, _settings: Settings, _on_event: Callable[[Event], None]) -> Summary:
+        return Summary(**SUMMARY | {"final_check": False, "totals": totals})
+
+    engine(export)
+    assert main(["run", "orders", *flags]) == 0
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("stderr", ["/dev/full", "a closed pipe", "closed"])
+@pytest.mark.parametrize("flags", [["--json"], []])
+def test_losing_stderr_does_not_end_an_export(stderr: str, flags: list[str]) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from types import ModuleType; "
+        "import exporter.cli; from tests.cli.test_cli import finishing; module = ModuleType('exporter.export'); "
+        "module.export = lambda out, settings, *, on_event: finishing(out, settings, on_event); "
+        "sys.modules['exporter.export'] = module; exporter.cli.entry()"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[2]), "run", "orders", *flags]
+    redirected = {"/dev/full": "2> /dev/full", "closed": "2>&-", "a closed pipe": "2> >(exec true)"}[stderr]
+    waiting = "sleep 0.2; " if stderr == "a closed pipe" else ""
+    done = subprocess.run(
+        ["bash", "-c", f'exec {redirected}; {waiting}exec "$@"', "bash", *command], stdout=subprocess.PIPE, check=False
+    )
+    assert done.returncode == 0
+    expected = b'{"complete": true' if flags else b"Complete: 1,200 orders"
+    assert done.stdout.startswith(expected)
 
 
 def test_a_traceback_comes_only_with_verbose(
@@ -282,7 +422,7 @@ def test_show_settings_tells_the_source_of_each_and_hides_the_key(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_stops_cleanly_and_says_that_the_same_command_goes_on(
+def test_a_signal_stops_cleanly_and_says_that_the_same_command_resumes(
     number: signal.Signals, code: int, engine: Callable[[Export], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cleaned = []
@@ -300,7 +440,7 @@ def test_a_signal_stops_cleanly_and_says_that_the_same_command_goes_on(
     assert main(["run", "orders", "--json"]) == code
     told = capsys.readouterr()
     assert cleaned == [number]
-    assert "the same command goes on" in told.err
+    assert "the same command resumes" in told.err
     assert json.loads(told.out)["exit"] == code
     assert signal.getsignal(number) is before
 
@@ -369,13 +509,49 @@ def test_the_package_runs_as_a_module() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_completion_is_installed_for_a_shell(
+def test_completion_is_installed_for_a_shell_and_says_which_files_it_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    for shell in ("bash", "zsh", "fish"):
+    for shell, startup in (("bash", ".bashrc"), ("zsh", ".zshrc"), ("fish", None)):
+        before = {path for path in tmp_path.rglob("*") if path.is_file()}
         assert main(["--install-completion", "--shell", shell]) == 0
-        path = Path(capsys.readouterr().out.split()[1].rstrip(";"))
+        told = capsys.readouterr().out
+        path = Path(told.split()[1])
         assert path.is_relative_to(tmp_path)
         assert "page-size" in path.read_text(encoding="utf-8")
+        written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+        assert all(str(path) in told for path in written)
+        assert (startup is None) or (f"added a line to {tmp_path / startup}" in told)
+        assert main(["--install-completion", "--shell", shell]) == 0
+        assert "added" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("run or", {"orders", "orders.txt"}),
+        ("verify or", {"orders", "orders.txt"}),
+        ("run orders --log-file or", {"orders", "orders.txt"}),
+        ("run orders --config or", {"orders", "orders.txt"}),
+        ("check --site m", {"mainland"}),
+        ("run orders --compression z", {"zstd"}),
+        ("run orders --status pa", {"paid"}),
+        ("run orders --product-type cloud-", {"cloud-phone", "cloud-number"}),
+        ("run orders --page-s", {"--page-size"}),
+    ],
+)
+def test_bash_completes_files_and_choices(typed: str, expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders.txt").touch()
+    (tmp_path / "script").write_text(app.generate_completion(shell="bash"), encoding="utf-8")
+    *words, last = ["exporter", *typed.split()]
+    program = f"""
+source ./script
+COMP_WORDS=({" ".join([*words, last])}); COMP_CWORD={len(words)}
+$(complete -p exporter | sed "s/.*-F \\([^ ]*\\).*/\\1/") exporter {last} {words[-1]}
+printf "%s\\n" "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert {word.strip().rstrip("/") for word in done.stdout.splitlines()} == expected, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
@@ -12,9 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import parsers as readers
-from exporter.config import sources
-from exporter.config.options import EARLIEST, Options, OutputOptions, Settings, options_of
+from exporter.config import parsers, sources
+from exporter.config.options import (
+    EARLIEST,
+    ConnectionOptions,
+    Options,
+    OutputOptions,
+    RunOptions,
+    Settings,
+    options_of,
+)
 from exporter.errors import ConfigError
 from exporter.vendor.orders import PRODUCT_LABELS, STATUS_LABELS, TYPE_LABELS
 from exporter.vendor.secret import Secret
@@ -24,8 +32,8 @@ KEY = {"DUOPLUS_API_KEY": "0123456789abcdef"}
 KNOWN = options_of(Options, OutputOptions)
 
 
-def made(*given: sources.Source, environ: dict[str, str] | None = None) -> Settings:
-    chosen = sources.choose(KNOWN, *given)
+def made(*places: sources.Source, environ: dict[str, str] | None = None) -> Settings:
+    chosen = sources.choose(KNOWN, *places)
     return sources.settings(chosen, KEY if environ is None else environ, now=NOW)
 
 
@@ -49,12 +57,23 @@ def test_the_defaults_are_those_of_the_settings() -> None:
     )
 
 
-def test_every_option_reads_its_own_example_and_default() -> None:
+def test_every_default_is_declared_once_with_its_option() -> None:
+    settings = from_python()
+    for name, option in options_of(RunOptions, ConnectionOptions).items():
+        if hasattr(settings, name) and option.default is not None:
+            assert getattr(settings, name) == option.parse(option.default), name
+    declared = [field.name for field in dataclasses.fields(Settings) if field.default is not dataclasses.MISSING]
+    assert declared == []
+
+
+def test_every_option_parses_its_own_example_default_and_choices() -> None:
     for name, option in KNOWN.items():
         if option.example is not None:
-            option.read(option.example)
+            option.parse(option.example)
         if option.default is not None:
-            option.read(option.default)
+            option.parse(option.default)
+        for choice in option.choices:
+            option.parse(choice)
         assert option.described.rstrip("]"), name
 
 
@@ -108,7 +127,7 @@ def test_python_takes_dates_and_times_as_such() -> None:
 
 @pytest.mark.parametrize("labels", [STATUS_LABELS, TYPE_LABELS, PRODUCT_LABELS])
 def test_every_code_is_known_by_number_and_by_every_label_in_any_case(labels: Any) -> None:
-    read = readers.codes(labels)
+    read = parsers.Codes(labels)
     for table in labels.values():
         for code, label in table.items():
             spellings = [code, str(code), label, label.upper(), f" {label.lower()} ", label.replace(" ", "-"), [label]]
@@ -155,7 +174,22 @@ def test_flags_of_the_work_reach_the_settings() -> None:
         ({"windows": "1.5"}, "--windows is '1.5': a whole number from 1 to 256 is needed", "for example: --windows 4"),
         (
             {"start": "2024-13-01"},
-            "--start is '2024-13-01': an ISO 8601 date, or date and time, is needed",
+            "--start is '2024-13-01': there is no such day in the calendar",
+            "for example: --start 2024-01-31",
+        ),
+        (
+            {"start": "2024-02-30T12:00"},
+            "--start is '2024-02-30T12:00': there is no such day in the calendar",
+            "for example: --start 2024-01-31",
+        ),
+        (
+            {"start": "2024-02-28T25:00"},
+            "--start is '2024-02-28T25:00': an ISO 8601 date, or date and time, is needed",
+            "for example: --start 2024-01-31",
+        ),
+        (
+            {"start": "yesterday"},
+            "--start is 'yesterday': an ISO 8601 date, or date and time, is needed",
             "for example: --start 2024-01-31",
         ),
         (
@@ -189,10 +223,34 @@ def test_flags_of_the_work_reach_the_settings() -> None:
         (
             {"status": ["piad"]},
             (
-                "--status is ['piad']: 'piad' is none of 1 Unpaid, 2 Cancelled, 3 Paid, 4 Failed, 5 Finished, "
+                "--status is 'piad': 'piad' is not one of 1 Unpaid, 2 Cancelled, 3 Paid, 4 Failed, 5 Finished, "
                 "6 Expired, 7 Refunded (did you mean Paid?)"
             ),
             "for example: --status paid,finished",
+        ),
+        (
+            {"status": ["paid", "piad"], "type": ["gift"]},
+            (
+                "--status is 'paid', 'piad': 'piad' is not one of 1 Unpaid, 2 Cancelled, 3 Paid, 4 Failed, 5 Finished, "
+                "6 Expired, 7 Refunded (did you mean Paid?)"
+            ),
+            "for example: --status paid,finished",
+        ),
+        (
+            {"timezone": "Asia/Beijing"},
+            (
+                "--timezone is 'Asia/Beijing': there is no time zone of this name (did you mean Asia/Shanghai?); "
+                "an IANA name is needed"
+            ),
+            "for example: --timezone Europe/Berlin",
+        ),
+        (
+            {"timezone": "Europe/Berlim"},
+            (
+                "--timezone is 'Europe/Berlim': there is no time zone of this name (did you mean Europe/Berlin?); "
+                "an IANA name is needed"
+            ),
+            "for example: --timezone Europe/Berlin",
         ),
         (
             {"timezone": "+08:00"},
@@ -209,7 +267,7 @@ def test_flags_of_the_work_reach_the_settings() -> None:
         ),
         (
             {"base_url": "https://a.example", "site": "mainland"},
-            "--base-url is 'https://a.example': a site was named beside it, and only one of the two can hold",
+            "--base-url is 'https://a.example': a site was given too, and only one of the two can hold",
             "for example: --base-url https://openapi.duoplus.net",
         ),
         ({"lang": "fr"}, "--lang is 'fr': one of en, zh, zh-TW, ru is needed", "for example: --lang zh"),
@@ -343,7 +401,7 @@ def test_the_nearer_of_site_and_base_url_holds() -> None:
 def test_whatever_is_given_is_read_or_refused_in_words(value: object) -> None:
     for option in KNOWN.values():
         with contextlib.suppress(ValueError):
-            option.read(value)
+            option.parse(value)
 
 
 def test_every_option_means_the_same_wherever_it_is_written(tmp_path: Path) -> None:

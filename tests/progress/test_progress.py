@@ -9,8 +9,10 @@ import pytest
 
 from exporter.errors import ConfigError
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
-from exporter.progress.displays import LINE_EVERY, Bar, Lines, screen_for
-from exporter.progress.tally import ProgressReporter, Tally, message, watching
+from exporter.progress.displays import LINE_EVERY, Bar, Lines, display_for
+from exporter.progress.messages import message
+from exporter.progress.reporter import ProgressReporter, watching
+from exporter.progress.tally import Tally
 from exporter.progress.text import duration, size, table
 
 STARTED = Started(total=10_000, committed=0, requests_ideal=20, windows=1, rate=2.0)
@@ -65,8 +67,76 @@ def test_the_time_left_goes_by_the_slower_of_rate_and_measured_speed() -> None:
 
 
 def test_work_of_earlier_runs_counts_for_orders_but_not_for_requests() -> None:
-    resumed = Started(total=10_000, committed=7_500, requests_ideal=20, windows=1, rate=1.0)
+    resumed = Started(total=10_000, committed=7_500, requests_ideal=5, windows=1, rate=1.0)
     assert tally((0, resumed)).text(0) == "7,500 of 10,000 orders, 0 requests, 1.0/s, 7.0 s left"
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (None, "4,545 of 10,000 orders, 10 requests, 2.0/s, 6.0 s left, 1 refused, 1 repaired"),
+        (80, "4,545 of 10,000 orders, 10 requests, 2.0/s, 6.0 s left, 1 refused, 1 repaired"),
+        (70, "4,545 of 10,000 orders, 10 requests, 2.0/s, 6.0 s left, 1 refused"),
+        (54, "4,545 of 10,000 orders, 10 requests, 2.0/s, 6.0 s left"),
+        (47, "4,545 of 10,000 orders, 10 requests, 6.0 s left"),
+        (40, "4,545 of 10,000 orders, 6.0 s left"),
+        (5, "4,545 of 10,000 orders"),
+    ],
+)
+def test_a_narrow_line_leaves_out_fields_the_least_useful_first(width: int | None, line: str) -> None:
+    disturbed = tally(
+        (0, STARTED),
+        (1, Refused(count=1, pause=0.5, persistent=False)),
+        (3, Repaired(start=0, stop=60, reason="totals 3 and 4", by="a seek")),
+        (5, answered(10)),
+    )
+    assert disturbed.text(5, width=width) == line
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 120])
+def test_the_bar_is_never_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, clock = Terminal(), Clock()
+    monkeypatch.setattr("exporter.progress.displays._columns", lambda _: columns)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    progress = ProgressReporter(Bar(stream), clock=clock)
+    progress(Started(total=1_234_567, committed=0, requests_ideal=2_470, windows=1, rate=20.0))
+    clock.now += 5
+    progress(Refused(count=1, pause=0.5, persistent=False))
+    progress(answered(100))
+    progress.close()
+    last = stream.getvalue().splitlines()[-1].rpartition("\r")[2].rstrip()
+    assert len(last) <= columns
+    assert last.partition("| ")[2].startswith("49,942 of 1,234,567 orders")
+    assert last.endswith(("orders", "left", "refused"))
+
+
+class Lost(io.StringIO):
+    """A stream that can't be written any more."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [Lines, Bar])
+def test_a_display_that_is_lost_ends_no_export(kind: type[Lines | Bar]) -> None:
+    with watching(kind(Lost())) as progress:
+        progress(Noticed(message="note"))
+        progress(STARTED)
+        progress(answered(10))
+        progress(Finished(rows=10_000, complete=True))
+        assert not progress.shows
+    assert progress.tally.complete
+
+
+def test_a_log_that_is_lost_ends_no_export(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "export.log"
+    log.parent.mkdir()
+    with watching(None, log_file=log) as progress:
+        log.unlink()
+        log.parent.rmdir()
+        progress(Noticed(message="note"))
+        progress(Finished(rows=10_000, complete=True))
+    assert progress.tally.complete
 
 
 def test_orders_never_run_ahead_of_the_total_and_end_at_what_is_certified() -> None:
@@ -104,7 +174,7 @@ def test_the_bar_shows_the_same_and_messages_stay_above_it() -> None:
     progress(answered(10))
     progress(Repaired(start=0, stop=60, reason="totals 3 and 4", by="a seek"))
     progress(Finished(rows=10_000, complete=True))
-    bar = progress._screen
+    bar = progress._display
     assert bar is not None
     bar.close()
     shown = stream.getvalue()
@@ -132,10 +202,10 @@ def test_only_what_a_reader_should_know_is_told_at_once(event: Event, told: bool
     assert (message(event) is not None, message(event, verbose=True) is not None) == (told, told_when_verbose)
 
 
-def test_the_screen_fits_its_place() -> None:
-    assert isinstance(screen_for(Terminal()), Bar)
-    assert isinstance(screen_for(io.StringIO()), Lines)
-    assert screen_for(Terminal(), quiet=True) is None
+def test_the_display_fits_its_place() -> None:
+    assert isinstance(display_for(Terminal()), Bar)
+    assert isinstance(display_for(io.StringIO()), Lines)
+    assert display_for(Terminal(), quiet=True) is None
 
 
 def test_in_a_notebook_the_bar_is_tqdms_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +217,7 @@ def test_in_a_notebook_the_bar_is_tqdms_own(monkeypatch: pytest.MonkeyPatch) -> 
     ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
     monkeypatch.setitem(__import__("sys").modules, "IPython", ipython)
     monkeypatch.setattr("exporter.progress.displays._tqdm", lambda *, notebook: asked.append(notebook))
-    screen_for(io.StringIO())
+    display_for(io.StringIO())
     assert asked == [True]
 
 
@@ -158,7 +228,7 @@ def test_the_log_is_appended_to(tmp_path: Path) -> None:
         progress(Noticed(message="note"))
     lines = log.read_text().splitlines()
     assert lines[0] == "before"
-    assert lines[1].endswith(" note")
+    assert lines[-1].endswith(" note")
 
 
 def test_a_log_that_cant_be_written_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Run coroutines for a command: an export, or a few requests."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from exporter.cli.reporting import say
+from exporter.cli.stopping import SIGNALS, Stopped
+from exporter.config.options import Settings
+from exporter.events import Event
+from exporter.progress.messages import message
+
+if TYPE_CHECKING:
+    from exporter.crawl.preview import Ask
+
+Result = TypeVar("Result")
+
+
+def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it; a signal that asks to stop cancels it and raises `Stopped` once it has cleaned up."""
+    import asyncio
+
+    stopped: list[int] = []
+
+    async def main() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int) -> None:
+            stopped.append(number)
+            if task is not None:
+                task.cancel()
+
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop, number)
+        return await work
+
+    try:
+        return asyncio.run(main())
+    except BaseException as error:
+        if stopped:
+            raise Stopped(stopped[0]) from error
+        raise
+
+
+def asking(made: Settings, do: Callable[[Ask], Awaitable[Result]]) -> Result:
+    """Run `do` with a client's way to ask; say on stderr what a reader should know while it waits."""
+    from exporter.http.client import Client
+
+    def on_event(event: Event) -> None:
+        if text := message(event):
+            say(text)
+
+    async def work() -> Result:
+        async with Client(made, on_event=on_event) as client:
+            return await do(client.ask)
+
+    return until_stopped(work())

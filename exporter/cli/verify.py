@@ -1,0 +1,88 @@
+"""`exporter verify`: is a result what its manifest says, and what the API has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from exporter.certify.spans import Span
+from exporter.cli.app import Origin, chosen, command, settings
+from exporter.cli.event_loop import asking
+from exporter.config.options import ConnectionOptions, OutputOptions
+from exporter.config.sources import Chosen
+from exporter.errors import CertificateError
+from exporter.progress.text import counted, size
+from exporter.vendor.orders import Filters
+
+if TYPE_CHECKING:
+    from exporter.crawl.preview import Ask
+    from exporter.store import Manifest
+
+EXAMPLES = """\
+Examples:
+  exporter verify orders/
+  exporter verify orders/ --online
+"""
+
+
+@command(ConnectionOptions, OutputOptions, Origin, without=("quiet", "log_file", "show_settings"), epilogue=EXAMPLES)
+def verify(
+    out: str | Path,
+    /,
+    *,
+    online: Annotated[bool, Parameter(help="Compare the totals with the API's too.", negative="")] = False,
+    **given: Any,
+) -> int:
+    """Check the result in OUT against its manifest: checksums, rows, order, bounds, schema. Sends nothing.
+
+    With --online the API's totals are compared too, by one request where all is well, down to the spans that differ.
+    """
+    from exporter.store.verify import verify as verify_offline
+
+    options = chosen(given)
+    manifest = verify_offline(Path(out))
+    if online:
+        _compare(manifest, options)
+    if not manifest.complete:
+        spans = ", ".join(map(str, manifest.missing)) or "the whole range"
+        raise CertificateError(f"the files are as they were written, but {spans} was never certified")
+    counts = manifest.counts
+    held = f"{counted(counts['rows'], 'order')}, {counted(counts['parts'], 'part')}, {size(counts['bytes'])}"
+    if options.values["json"]:
+        print(json.dumps({"out": str(out), "right": True, "online": online, "complete": True, **counts}))
+        return 0
+    print(f"{out} is right: {held}")
+    if online:
+        print("the API's totals are the same")
+    return 0
+
+
+def _compare(manifest: Manifest, options: Chosen) -> None:
+    """Raise CertificateError that names the spans whose totals in the API differ from the result's rows."""
+    from exporter.store.verify import differing_online
+
+    query, run = manifest.query, manifest.run
+    if run.totals == "ignored" or run.padded:
+        raise CertificateError("the server's totals did not count what it showed in this export: they prove nothing")
+    made = settings(options)
+    if options.sources["site"] is options.sources["base_url"] is None:
+        made = replace(made, base_url=query["base_url"])
+    filters = Filters(**{field.name: _several(query[field.name]) for field in fields(Filters)})
+    held = [(segment.span, segment.rows) for segment in manifest.segments]
+
+    async def compare(ask: Ask) -> list[Span]:
+        return await differing_online(held, ask=ask, filters=filters, cap=run.cap)
+
+    if spans := asking(made, compare):
+        raise CertificateError(
+            f"the API's totals differ from the rows of {', '.join(map(str, spans))}",
+            hint="orders came or went since the export; export again with --overwrite for what is there now",
+        )
+
+
+def _several(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
