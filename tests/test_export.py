@@ -164,7 +164,8 @@ async def test_a_distant_fast_server_gets_more_windows(tmp_path: Path) -> None:
 async def stop_after(requests: int, simulator: Simulator, out: Path, **options: Any) -> None:
     """Run an export and cancel it after a number of requests."""
     task = asyncio.create_task(export(out, settings_for(simulator, **SMALL, **options)))
-    decide, left = simulator.decide, requests
+    (team,) = simulator.teams.values()
+    decide, left = team.decide, requests
 
     def counting(*arguments: Any) -> Any:
         nonlocal left
@@ -173,10 +174,10 @@ async def stop_after(requests: int, simulator: Simulator, out: Path, **options: 
             task.cancel()
         return decide(*arguments)
 
-    simulator.decide = counting  # type: ignore[assignment,method-assign]
+    team.decide = counting  # type: ignore[assignment,method-assign]
     with pytest.raises(asyncio.CancelledError):
         await task
-    simulator.decide = decide  # type: ignore[method-assign]
+    team.decide = decide  # type: ignore[method-assign]
 
 
 async def test_a_stopped_export_goes_on_where_it_was_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
@@ -213,21 +214,21 @@ async def test_another_teams_key_is_told_and_nothing_is_mixed(tmp_path: Path) ->
 async def test_a_key_revoked_on_the_way_stops_cleanly_and_the_new_key_goes_on(tmp_path: Path) -> None:
     async with serving(SimulatorOptions(rows=ROWS)) as simulator:
         old = settings_for(simulator, **SMALL)
-        decide, left = simulator.decide, 40
+        (team,) = simulator.teams.values()
+        decide, left = team.decide, 40
 
         def revoking(*arguments: Any) -> Any:
             nonlocal left
             left -= 1
             if not left:
-                simulator.options = dataclasses.replace(simulator.options, key="rotated")
-                simulator.teams["rotated"] = simulator.teams.pop("simulator")
+                simulator.teams = {"rotated": team}
             return decide(*arguments)
 
-        simulator.decide = revoking  # type: ignore[assignment,method-assign]
+        team.decide = revoking  # type: ignore[assignment,method-assign]
         with pytest.raises(UnauthorizedError):
             await export(tmp_path / "orders", old)
         before = simulator.statistics.requests
-        summary = await export(tmp_path / "orders", settings_for(simulator, **SMALL))
+        summary = await export(tmp_path / "orders", settings_for(simulator, api_key="rotated", **SMALL))
         assert_exact(tmp_path / "orders", simulator)
     assert summary.requests == simulator.statistics.requests - before < 60
 

@@ -34,16 +34,17 @@ async def start(simulator: Simulator, out: Path) -> Process:
 
 def at_request(simulator: Simulator, number: int, action: Callable[[], None]) -> None:
     """Do something when the given request from now on arrives, before its response."""
-    decide, left = type(simulator).decide, number
+    (team,) = simulator.teams.values()
+    decide, left = type(team).decide, number
 
     def counting(*arguments: Any) -> Any:
         nonlocal left
         left -= 1
         if not left:
             action()
-        return decide(simulator, *arguments)
+        return decide(team, *arguments)
 
-    simulator.decide = counting  # type: ignore[assignment,method-assign]
+    team.decide = counting  # type: ignore[assignment,method-assign]
 
 
 async def test_killed_at_25_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def summing(segments: Sequence[SpanRows], there: Sequence[int]) -> Callable[[Spa
 
 
 @given(counts=counts, gaps=st.frozensets(st.integers(0, 39)))
-def test_finds_only_segments_that_differ_within_two_requests_each(counts, gaps):
+def test_finds_only_segments_that_differ_within_two_requests_each(
+    counts: list[tuple[int, int]], gaps: frozenset[int]
+) -> None:
     segments = laid_out([held for held, _ in counts], gap_after=gaps)
     found, asked = descend(segments, summing(segments, [there for _, there in counts]))
     assert len(asked) < 2 * len(segments)
@@ -58,7 +60,7 @@ def test_finds_only_segments_that_differ_within_two_requests_each(counts, gaps):
 
 
 @given(held=st.lists(st.integers(0, 50), min_size=1, max_size=40), more=st.data())
-def test_finds_every_segment_that_grew(held, more):
+def test_finds_every_segment_that_grew(held: list[int], more: st.DataObject) -> None:
     there = [rows + more.draw(st.integers(0, 2)) for rows in held]
     segments = laid_out(held)
     found, _ = descend(segments, summing(segments, there))
@@ -66,17 +68,17 @@ def test_finds_every_segment_that_grew(held, more):
 
 
 @given(held=st.lists(st.integers(0, 50), min_size=1, max_size=40))
-def test_asks_once_when_all_is_well(held):
+def test_asks_once_when_all_is_well(held: list[int]) -> None:
     segments = laid_out(held)
     assert descend(segments, summing(segments, held)) == ([], [Span(0, 10 * len(held))])
 
 
-def test_asks_nothing_when_nothing_is_held():
+def test_asks_nothing_when_nothing_is_held() -> None:
     assert descend([], lambda _: 0) == ([], [])
 
 
 @given(held=st.lists(st.integers(0, 50), min_size=1, max_size=40), cap=st.integers(1, 500), more=st.data())
-def test_a_cap_hides_no_segment_below_it(held, cap, more):
+def test_a_cap_hides_no_segment_below_it(held: list[int], cap: int, more: st.DataObject) -> None:
     there = [rows + more.draw(st.integers(0, 2)) for rows in held]
     segments = laid_out(held)
     total = summing(segments, there)
@@ -85,20 +87,20 @@ def test_a_cap_hides_no_segment_below_it(held, cap, more):
     assert set(found) >= set(grown)
 
 
-def test_doubts_both_sides_of_a_seam_when_only_the_union_differs():
+def test_doubts_both_sides_of_a_seam_when_only_the_union_differs() -> None:
     segments = laid_out([3, 4, 5, 6])
     found, asked = descend(segments, lambda span: summing(segments, [3, 4, 5, 6])(span) + (span == Span(0, 40)))
     assert found == [Span(10, 20), Span(20, 30)]
     assert asked == [Span(0, 40), Span(0, 20), Span(20, 40)]
 
 
-def test_doubts_the_segment_without_a_total_when_only_the_union_differs():
+def test_doubts_the_segment_without_a_total_when_only_the_union_differs() -> None:
     segments = laid_out([3, 4])
     totals = {Span(0, 20): 8, Span(0, 10): 3, Span(10, 20): None}
     assert descend(segments, totals.__getitem__)[0] == [Span(10, 20)]
 
 
-def test_totals_that_are_never_known_show_no_difference():
+def test_totals_that_are_never_known_show_no_difference() -> None:
     segments = laid_out([3, 4, 5])
     found, asked = descend(segments, lambda _: None)
     assert found == []

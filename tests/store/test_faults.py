@@ -37,13 +37,13 @@ class FailingDisk(UnsyncedDisk):
 
 
 @pytest.fixture(autouse=True)
-def one_small_part(monkeypatch):
+def one_small_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "GROUP_ROWS", 128)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
 @pytest.mark.parametrize("name", ["orders", "orders.parquet"])
-def test_each_operation_may_fail(tmp_path, name, code):
+def test_each_operation_may_fail(tmp_path: Path, name: str, code: int) -> None:
     whole_run = FailingDisk()
     (tmp_path / "calm").mkdir()
     export(tmp_path / "calm" / name, PIECES, disk=whole_run, clock=float)
@@ -65,7 +65,7 @@ def test_each_operation_may_fail(tmp_path, name, code):
         shutil.rmtree(folder)
 
 
-def test_nothing_is_added_after_a_write_that_failed(tmp_path):
+def test_nothing_is_added_after_a_write_that_failed(tmp_path: Path) -> None:
     disk = FailingDisk()
     store = open_store(tmp_path / "orders", whole(60), disk=disk)
     store.commit(*PIECES[0])
@@ -82,13 +82,13 @@ def test_nothing_is_added_after_a_write_that_failed(tmp_path):
     again.close()
 
 
-def test_a_full_disk_says_what_is_free(tmp_path):
+def test_a_full_disk_says_what_is_free(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="could not") as caught:
         export(tmp_path / "orders", PIECES, disk=FailingDisk(at=30))
     assert "bytes are free" in str(caught.value.hint)
 
 
-def test_rows_damaged_in_the_spool_are_never_exported(tmp_path):
+def test_rows_damaged_in_the_spool_are_never_exported(tmp_path: Path) -> None:
     store = open_store(tmp_path / "orders", whole(60))
     store.commit(*PIECES[3])
     spool = tmp_path / ".orders.exporter" / "spool"
@@ -104,7 +104,7 @@ def test_rows_damaged_in_the_spool_are_never_exported(tmp_path):
     again.close()
 
 
-def test_a_failure_of_the_parts_stops_the_next_commit(tmp_path):
+def test_a_failure_of_the_parts_stops_the_next_commit(tmp_path: Path) -> None:
     """The thread that writes parts has no caller to tell; the next to come hears of it."""
 
     class FullForParts(UnsyncedDisk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -19,7 +20,7 @@ DISK = UnsyncedDisk()
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory) -> bytes:
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     out = tmp_path_factory.mktemp("spool") / "orders"
     store = open_store(out, whole(60))
     for proof, rows in PIECES:
@@ -30,7 +31,9 @@ def content(tmp_path_factory) -> bytes:
 
 @settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**6), damage=st.sampled_from(["cut", "zeros", "flip"]))
-def test_what_is_before_the_damage_is_kept_and_the_rest_comes_again(tmp_path_factory, content, place, damage):
+def test_what_is_before_the_damage_is_kept_and_the_rest_comes_again(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, place: int, damage: str
+) -> None:
     out = tmp_path_factory.mktemp("torn") / "orders"
     open_store(out, whole(60)).close()
     spool = out.parent / ".orders.exporter" / "spool"
@@ -52,7 +55,7 @@ def test_what_is_before_the_damage_is_kept_and_the_rest_comes_again(tmp_path_fac
     assert export(out, PIECES).rows == 60
 
 
-def test_a_spool_without_heading_is_told(tmp_path):
+def test_a_spool_without_heading_is_told(tmp_path: Path) -> None:
     work = tmp_path / ".orders.exporter"
     work.mkdir()
     (work / "spool").write_bytes(b"something else")
@@ -62,7 +65,7 @@ def test_a_spool_without_heading_is_told(tmp_path):
     open_store(tmp_path / "orders", whole(60), fresh=True).close()
 
 
-def test_a_newer_spool_is_refused_untouched(tmp_path):
+def test_a_newer_spool_is_refused_untouched(tmp_path: Path) -> None:
     open_store(tmp_path / "orders", whole(60)).close()
     spool = tmp_path / ".orders.exporter" / "spool"
     Spool.create(spool, DISK, {"format": FORMAT + 1, "asked": {}, "schema": ""})
@@ -72,11 +75,11 @@ def test_a_newer_spool_is_refused_untouched(tmp_path):
     assert spool.read_bytes() == before
 
 
-def test_syncs_are_grouped_by_rows_and_by_time(tmp_path):
+def test_syncs_are_grouped_by_rows_and_by_time(tmp_path: Path) -> None:
     synced: list[Path] = []
 
     class Counting(UnsyncedDisk):
-        def perform(self, name, path, action, *arguments):
+        def perform(self, name: str, path: Path, action: Any, *arguments: Any) -> Any:
             if name == "sync" and path.name == "spool":
                 synced.append(path)
             return super().perform(name, path, action, *arguments)
@@ -96,7 +99,7 @@ def test_syncs_are_grouped_by_rows_and_by_time(tmp_path):
     store.close()
 
 
-def test_space_counts_what_is_to_come(tmp_path, content):
+def test_space_counts_what_is_to_come(tmp_path: Path, content: bytes) -> None:
     out = tmp_path / "deep" / "orders"
     alone = space(out, 1_000_000)
     assert 200_000_000 < alone.needed < 230_000_000

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -45,11 +47,12 @@ OTHER = {**QUERY, "start": "2023-01-01", "status": [3]}
 
 
 @pytest.fixture(params=["orders", "orders.parquet"])
-def out(request, tmp_path) -> Path:
-    return tmp_path / request.param
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path: Path = tmp_path / request.param
+    return path
 
 
-def begin(out: Path, count: int = 3, **options) -> None:
+def begin(out: Path, count: int = 3, **options: Any) -> None:
     """Leave an unfinished export."""
     store = open_store(out, WHOLE, **options)
     for proof, rows in PIECES[:count]:
@@ -57,7 +60,7 @@ def begin(out: Path, count: int = 3, **options) -> None:
     store.close()
 
 
-def test_a_finished_export_leaves_the_result_and_nothing_else(out):
+def test_a_finished_export_leaves_the_result_and_nothing_else(out: Path) -> None:
     manifest = export(out, PIECES)
     left = {path.name for path in out.parent.iterdir()}
     assert left == ({"orders"} if out.name == "orders" else {"orders.parquet", "orders.parquet.manifest.json"})
@@ -66,7 +69,7 @@ def test_a_finished_export_leaves_the_result_and_nothing_else(out):
     assert status(out).finished == manifest
 
 
-def test_the_manifest_tells_what_was_asked_and_done(out):
+def test_the_manifest_tells_what_was_asked_and_done(out: Path) -> None:
     made = export(out, PIECES)
     text = Layout.of(out).manifest.read_bytes()
     value = orjson.loads(text)
@@ -82,7 +85,7 @@ def test_the_manifest_tells_what_was_asked_and_done(out):
     assert loads(text, path=out) == (made, [])
 
 
-def test_work_goes_on_where_it_was(out):
+def test_work_goes_on_where_it_was(out: Path) -> None:
     store = open_store(out, WHOLE)
     for proof, rows in PIECES[2:4]:
         store.commit(proof, rows)
@@ -99,7 +102,7 @@ def test_work_goes_on_where_it_was(out):
     assert export(out, PIECES).counts["rows"] == len(ROWS)
 
 
-def test_an_open_end_is_frozen_once(out):
+def test_an_open_end_is_frozen_once(out: Path) -> None:
     store = open_store(out, None)
     assert store.whole is None
     store.freeze(WHOLE)
@@ -112,7 +115,7 @@ def test_an_open_end_is_frozen_once(out):
     again.close()
 
 
-def test_a_segment_of_the_same_span_replaces_the_earlier_one(out):
+def test_a_segment_of_the_same_span_replaces_the_earlier_one(out: Path) -> None:
     begin(out, count=6)
     proof, _ = PIECES[1]
     store = open_store(out, WHOLE)
@@ -123,7 +126,7 @@ def test_a_segment_of_the_same_span_replaces_the_earlier_one(out):
     assert "NO00000777" in pq.read_table(out)["order_id"].to_pylist()
 
 
-def test_what_cannot_be_is_a_mistake_of_the_caller(out):
+def test_what_cannot_be_is_a_mistake_of_the_caller(out: Path) -> None:
     store = open_store(out, WHOLE)
     store.commit(*PIECES[1])
     span = PIECES[1][0].span
@@ -136,7 +139,7 @@ def test_what_cannot_be_is_a_mistake_of_the_caller(out):
     store.close()
 
 
-def test_missing_spans_are_told_and_the_result_is_not_complete(out):
+def test_missing_spans_are_told_and_the_result_is_not_complete(out: Path) -> None:
     store = open_store(out, WHOLE)
     for proof, rows in (*PIECES[:2], *PIECES[3:]):
         store.commit(proof, rows)
@@ -148,13 +151,13 @@ def test_missing_spans_are_told_and_the_result_is_not_complete(out):
         open_store(out, WHOLE)
 
 
-def test_rows_that_are_alike_are_counted(out):
+def test_rows_that_are_alike_are_counted(out: Path) -> None:
     twice = table([record(BEGIN, 1), record(BEGIN, 1), record(BEGIN, 1), record(BEGIN, 2), record(BEGIN + 1, 2)])
     manifest = export(out, [(certificate(WHOLE, 5), twice)])
     assert manifest.segments[0].repeated == 2
 
 
-def test_a_finished_result_of_the_same_query_sends_nothing(out):
+def test_a_finished_result_of_the_same_query_sends_nothing(out: Path) -> None:
     manifest = export(out, PIECES)
     before = data_in(out)
     assert open_out(out, WHOLE) == manifest
@@ -162,7 +165,7 @@ def test_a_finished_result_of_the_same_query_sends_nothing(out):
     assert not Layout.of(out).work.exists()
 
 
-def test_a_finished_result_with_an_open_end_may_lack_newer_orders(out):
+def test_a_finished_result_with_an_open_end_may_lack_newer_orders(out: Path) -> None:
     export(out, PIECES)
     with pytest.raises(OutputError, match="more orders by now") as caught:
         open_store(out, None)
@@ -170,7 +173,7 @@ def test_a_finished_result_with_an_open_end_may_lack_newer_orders(out):
 
 
 @pytest.mark.parametrize("leave", [begin, lambda out: export(out, PIECES)], ids=["unfinished", "finished"])
-def test_another_query_is_refused_field_by_field(out, leave):
+def test_another_query_is_refused_field_by_field(out: Path, leave: Callable[[Path], object]) -> None:
     leave(out)
     before = status(out)
     with pytest.raises(OutputError) as caught:
@@ -181,20 +184,20 @@ def test_another_query_is_refused_field_by_field(out, leave):
     assert status(out) == before
 
 
-def test_other_columns_are_refused(out):
+def test_other_columns_are_refused(out: Path) -> None:
     begin(out)
     with pytest.raises(OutputError, match="columns"):
         open_store(out, WHOLE, schema=columns.schema(timezone="UTC", language="en"))
 
 
-def test_fresh_drops_unfinished_work(out):
+def test_fresh_drops_unfinished_work(out: Path) -> None:
     begin(out)
     store = open_store(out, WHOLE, query=OTHER, fresh=True)
     assert store.certificates == []
     store.close()
 
 
-def test_overwrite_replaces_a_result_only_once_the_new_one_is_whole(out):
+def test_overwrite_replaces_a_result_only_once_the_new_one_is_whole(out: Path) -> None:
     export(out, FEWER)
     old = data_in(out)
     begin(out, overwrite=True)
@@ -206,7 +209,7 @@ def test_overwrite_replaces_a_result_only_once_the_new_one_is_whole(out):
     assert data_in(out) != old
 
 
-def test_a_newer_version_is_refused_untouched(out):
+def test_a_newer_version_is_refused_untouched(out: Path) -> None:
     export(out, PIECES)
     manifest = Layout.of(out).manifest
     manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "format": FORMAT + 1}))
@@ -218,7 +221,7 @@ def test_a_newer_version_is_refused_untouched(out):
     assert manifest.read_bytes() == before
 
 
-def test_a_manifest_that_was_changed_is_refused(out):
+def test_a_manifest_that_was_changed_is_refused(out: Path) -> None:
     export(out, PIECES)
     manifest = Layout.of(out).manifest
     manifest.write_bytes(manifest.read_bytes().replace(b'"rows": 200', b'"rows": 201', 1))
@@ -226,7 +229,7 @@ def test_a_manifest_that_was_changed_is_refused(out):
         open_store(out, WHOLE)
 
 
-def test_a_lost_part_is_seen(out):
+def test_a_lost_part_is_seen(out: Path) -> None:
     manifest = export(out, PIECES)
     Layout.of(out).part(manifest.parts[0].name).unlink()
     if out.name == "orders":
@@ -243,7 +246,7 @@ def foreign(path: Path) -> Path:
     return path
 
 
-def test_foreign_parquet_is_refused(out):
+def test_foreign_parquet_is_refused(out: Path) -> None:
     if out.name == "orders":
         out.mkdir()
     foreign(out / "mine.parquet" if out.name == "orders" else out)
@@ -253,7 +256,7 @@ def test_foreign_parquet_is_refused(out):
     assert not Layout.of(out).work.exists()
 
 
-def test_a_file_of_the_users_in_the_result_is_never_thrown_away(tmp_path):
+def test_a_file_of_the_users_in_the_result_is_never_thrown_away(tmp_path: Path) -> None:
     out = tmp_path / "orders"
     export(out, PIECES)
     (out / "notes.txt").write_text("mine")
@@ -261,7 +264,7 @@ def test_a_file_of_the_users_in_the_result_is_never_thrown_away(tmp_path):
         open_store(out, WHOLE, overwrite=True)
 
 
-def test_a_file_where_a_folder_is_needed_and_the_other_way_round(out):
+def test_a_file_where_a_folder_is_needed_and_the_other_way_round(out: Path) -> None:
     if out.name == "orders":
         out.write_text("")
     else:
@@ -270,24 +273,24 @@ def test_a_file_where_a_folder_is_needed_and_the_other_way_round(out):
         open_store(out, WHOLE)
 
 
-def test_an_empty_folder_will_do(tmp_path):
+def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     out = tmp_path / "orders"
     out.mkdir()
     assert status(out).state is State.NOTHING
     assert export(out, PIECES).counts["rows"] == 200
 
 
-def test_folders_above_are_made(tmp_path):
+def test_folders_above_are_made(tmp_path: Path) -> None:
     assert export(tmp_path / "a" / "b" / "orders", PIECES).counts["rows"] == 200
 
 
-def test_a_place_below_a_file_is_refused(tmp_path):
+def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file"):
         open_store(tmp_path / "file" / "orders", WHOLE)
 
 
-def test_a_link_is_followed(tmp_path):
+def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "orders").symlink_to(tmp_path / "far" / "orders")
     export(tmp_path / "orders", PIECES)
@@ -295,7 +298,7 @@ def test_a_link_is_followed(tmp_path):
     assert status(tmp_path / "orders").state is State.COMPLETE
 
 
-def test_a_second_run_is_told_who_holds_the_lock(out):
+def test_a_second_run_is_told_who_holds_the_lock(out: Path) -> None:
     store = open_store(out, WHOLE)
     store.commit(*PIECES[0])
     with pytest.raises(OutputError, match=f"process {os.getpid()} on .*, since 20"):
@@ -310,7 +313,7 @@ def test_a_second_run_is_told_who_holds_the_lock(out):
     open_store(out, WHOLE).close()
 
 
-def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
+def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path: Path) -> None:
     out = tmp_path / "orders"
     code = (
         "import os, sys; from pathlib import Path; from tests.store.orders import open_store, whole;"
@@ -323,13 +326,15 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
     assert export(out, PIECES).counts["rows"] == 200
 
 
-def test_status_tells_each_state_in_a_line(tmp_path):
+def test_status_tells_each_state_in_a_line(tmp_path: Path) -> None:
     out = tmp_path / "orders"
     assert str(status(out)) == f"{out}: nothing is there"
     begin(out)
     assert str(status(out)).startswith(f"{out}: unfinished export: ")
     assert "committed" not in str(status(out))
     assert "50.0% of [2023-11-15T06:13:20+08:00" in str(status(out))
-    assert status(out).progress.left == (Span(BEGIN + 30, BEGIN + 60),)
+    progress = status(out).progress
+    assert progress is not None
+    assert progress.left == (Span(BEGIN + 30, BEGIN + 60),)
     export(out, PIECES)
     assert str(status(out)).startswith(f"{out}: complete: 200 rows in 1 part(s)")

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -39,19 +40,20 @@ PIECES = list(segments(ROWS, cuts(6, seconds=60)))
 
 
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch):
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 128)
     monkeypatch.setattr(parts, "GROUP_ROWS", 64)
 
 
 @pytest.fixture(params=["orders", "orders.parquet"])
-def out(request, tmp_path) -> Path:
-    export(tmp_path / request.param, PIECES)
-    return tmp_path / request.param
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path: Path = tmp_path / request.param
+    export(path, PIECES)
+    return path
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     export(tmp_path / "orders", PIECES)
     return tmp_path / "orders"
 
@@ -60,21 +62,21 @@ def manifest_of(out: Path) -> Manifest:
     return loads(Layout.of(out).manifest.read_bytes(), path=out)[0]
 
 
-def rewrite(out: Path, **changes) -> None:
+def rewrite(out: Path, **changes: Any) -> None:
     """Write another manifest, with the checksum that it must have."""
     Layout.of(out).manifest.write_bytes(replace(manifest_of(out), **changes).dumps())
 
 
-def test_a_good_result_passes(out):
+def test_a_good_result_passes(out: Path) -> None:
     assert verify(out) == manifest_of(out)
 
 
-def test_nothing_there_is_told(tmp_path):
+def test_nothing_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no finished export"):
         verify(tmp_path / "orders")
 
 
-def test_every_single_flipped_bit_is_found(out):
+def test_every_single_flipped_bit_is_found(out: Path) -> None:
     place = Layout.of(out)
     paths = [place.manifest, *(place.part(part.name) for part in manifest_of(out).parts)]
     for path in paths:
@@ -89,7 +91,7 @@ def test_every_single_flipped_bit_is_found(out):
     verify(out)
 
 
-def test_a_truncated_part_is_found(out):
+def test_a_truncated_part_is_found(out: Path) -> None:
     part = manifest_of(out).parts[-1]
     path = Layout.of(out).part(part.name)
     path.write_bytes(path.read_bytes()[:-1])
@@ -97,20 +99,20 @@ def test_a_truncated_part_is_found(out):
         verify(out)
 
 
-def test_a_missing_part_is_found(out):
+def test_a_missing_part_is_found(out: Path) -> None:
     Layout.of(out).part(manifest_of(out).parts[0].name).unlink()
     with pytest.raises(CertificateError, match="can't be read: No such file"):
         verify(out)
 
 
-def test_a_missing_manifest_is_found(out):
+def test_a_missing_manifest_is_found(out: Path) -> None:
     Layout.of(out).manifest.unlink()
     with pytest.raises(CertificateError, match="is missing"):
         verify(out)
 
 
 @pytest.mark.parametrize("name", ["part-00009.parquet", "_hidden.parquet", "deep/er.parquet", "notes.txt"])
-def test_an_extra_file_is_found(folder, name):
+def test_an_extra_file_is_found(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     shutil.copy(folder / "part-00000.parquet", folder / name)
     with pytest.raises(CertificateError, match=f"{name} is not one of its files"):
@@ -118,7 +120,7 @@ def test_an_extra_file_is_found(folder, name):
 
 
 @pytest.mark.parametrize("field", ["rows", "segments", "parts", "bytes"])
-def test_an_edited_count_is_found(out, field):
+def test_an_edited_count_is_found(out: Path, field: str) -> None:
     path = Layout.of(out).manifest
     value = orjson.loads(path.read_bytes())
     value["counts"][field] += 1
@@ -127,7 +129,7 @@ def test_an_edited_count_is_found(out, field):
         verify(out)
 
 
-def test_an_edited_certificate_is_found_though_the_checksum_fits(out):
+def test_an_edited_certificate_is_found_though_the_checksum_fits(out: Path) -> None:
     made = manifest_of(out).segments
     proof = replace(made[2].certificate, rows=made[2].rows + 1)
     rewrite(out, segments=(*made[:2], replace(made[2], certificate=proof), *made[3:]))
@@ -137,7 +139,7 @@ def test_an_edited_certificate_is_found_though_the_checksum_fits(out):
     assert f"{made[2].span} has {made[2].rows} rows, its certificate counts {made[2].rows + 1}" in str(caught.value)
 
 
-def test_a_lost_segment_is_found(out):
+def test_a_lost_segment_is_found(out: Path) -> None:
     made = manifest_of(out).segments
     rewrite(out, segments=(*made[:2], *made[3:]))
     with pytest.raises(CertificateError) as caught:
@@ -146,7 +148,7 @@ def test_a_lost_segment_is_found(out):
     assert "are in no certified span" in str(caught.value)
 
 
-def test_overlapping_segments_are_found(out):
+def test_overlapping_segments_are_found(out: Path) -> None:
     made = manifest_of(out).segments
     wide = replace(made[1].certificate, span=Span(made[1].span.start - 5, made[1].span.stop))
     rewrite(out, segments=(made[0], replace(made[1], certificate=wide), *made[2:]))
@@ -154,13 +156,13 @@ def test_overlapping_segments_are_found(out):
         verify(out)
 
 
-def test_another_query_is_found(out):
+def test_another_query_is_found(out: Path) -> None:
     rewrite(out, query={"start": "1999-01-01"})
     with pytest.raises(CertificateError, match=r"for exporter\.query"):
         verify(out)
 
 
-def forge(out: Path, rows: pa.Table, name: str = "part-00000.parquet", **options) -> None:
+def forge(out: Path, rows: pa.Table, name: str = "part-00000.parquet", **options: Any) -> None:
     """Put other rows into the first part, with a manifest whose checksum fits."""
     path = Layout.of(out).part(name)
     metadata = pq.read_metadata(path).metadata
@@ -174,7 +176,7 @@ def forge(out: Path, rows: pa.Table, name: str = "part-00000.parquet", **options
     rewrite(out, parts=(forged, *made[1:]))
 
 
-def test_forged_rows_are_found_though_every_checksum_fits(folder):
+def test_forged_rows_are_found_though_every_checksum_fits(folder: Path) -> None:
     """A row that took another's place: the counts hold, but an order is told twice."""
     rows = ROWS.slice(0, 128)
     forge(folder, rows.take([*range(40), 39, *range(41, 128)]))
@@ -183,18 +185,18 @@ def test_forged_rows_are_found_though_every_checksum_fits(folder):
     assert str(caught.value).count("\n") <= 2
 
 
-def test_the_same_part_forged_to_what_it_was_passes(folder):
+def test_the_same_part_forged_to_what_it_was_passes(folder: Path) -> None:
     forge(folder, ROWS.slice(0, 128))
     verify(folder)
 
 
-def test_rows_out_of_order_are_found(folder):
+def test_rows_out_of_order_are_found(folder: Path) -> None:
     forge(folder, ROWS.slice(0, 128).take([*range(50), 60, *range(50, 60), *range(61, 128)]))
     with pytest.raises(CertificateError, match="not in order"):
         verify(folder)
 
 
-def test_rows_in_no_certified_span_are_found(folder):
+def test_rows_in_no_certified_span_are_found(folder: Path) -> None:
     rows = ROWS.slice(0, 127)
     early = table([record(BEGIN - 100, 5)])
     forge(folder, pa.concat_tables([early, rows]).combine_chunks())
@@ -204,7 +206,7 @@ def test_rows_in_no_certified_span_are_found(folder):
     assert "its manifest says otherwise" in str(caught.value)
 
 
-def test_another_schema_is_found(folder):
+def test_another_schema_is_found(folder: Path) -> None:
     at = SCHEMA.get_field_index("description")
     forge(
         folder, ROWS.slice(0, 128).set_column(at, "description", ROWS["description"].slice(0, 128).cast("large_string"))
@@ -213,24 +215,24 @@ def test_another_schema_is_found(folder):
         verify(folder)
 
 
-def test_row_groups_of_another_size_are_found(folder, monkeypatch):
+def test_row_groups_of_another_size_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "GROUP_ROWS", 32)
     with pytest.raises(CertificateError, match="row groups"):
         verify(folder)
 
 
-def test_orders_that_nothing_tells_apart_are_no_fault(tmp_path):
+def test_orders_that_nothing_tells_apart_are_no_fault(tmp_path: Path) -> None:
     alike = [record(BEGIN + at // 50, at // 2) for at in range(200)]
     export(tmp_path / "orders", [(certificate(whole(10), 200), table(alike))])
     assert verify(tmp_path / "orders").segments[0].repeated == 100
 
 
-def test_an_empty_result_passes(tmp_path):
+def test_an_empty_result_passes(tmp_path: Path) -> None:
     export(tmp_path / "orders", [(certificate(whole(10), 0), table([]))])
     assert verify(tmp_path / "orders").rows == 0
 
 
-def test_a_result_with_missing_spans_passes_as_what_it_is(tmp_path):
+def test_a_result_with_missing_spans_passes_as_what_it_is(tmp_path: Path) -> None:
     store = open_store(tmp_path / "orders", whole(60))
     for proof, rows in PIECES[1:]:
         store.commit(proof, rows)
@@ -238,7 +240,7 @@ def test_a_result_with_missing_spans_passes_as_what_it_is(tmp_path):
     assert not verify(tmp_path / "orders").complete
 
 
-async def test_online_asks_once_when_all_is_well_and_finds_what_differs():
+async def test_online_asks_once_when_all_is_well_and_finds_what_differs() -> None:
     held = [(proof.span, proof.rows) for proof, _ in PIECES]
     asked: list[PageRequest] = []
     there: dict[Span, Certificate] = {proof.span: proof for proof, _ in PIECES}
