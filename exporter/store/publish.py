@@ -19,6 +19,7 @@ import os
 import stat
 from pathlib import Path
 
+from exporter.errors import OutputError
 from exporter.store.disk import Disk
 from exporter.store.layout import Layout, published, read_manifest
 from exporter.store.lock import Lock
@@ -61,7 +62,12 @@ def recover(layout: Layout, disk: Disk, lock: Lock, *, digest: str | None) -> bo
     """
     if is_ready(layout, digest):
         publish(layout, disk, lock)
-    elif layout.old.exists() and not layout.out.exists():
+    elif layout.old.is_dir() and not layout.old.is_symlink() and not layout.out.exists():
+        if digest is None:
+            raise OutputError(
+                f"{layout.old} is a result that was moved away, and nothing shows that this export did so",
+                hint=f"move it back to {layout.out}, or remove it",
+            )
         lock.check()
         disk.rename(layout.old, layout.out)
     done = is_done(layout, digest)

@@ -20,7 +20,7 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps
 from exporter.errors import CertificateError, ConfigError, DiskError, OutputError
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout, missing_parts, published
+from exporter.store.layout import Layout, check_name, missing_parts, published
 from exporter.store.lock import Lock
 from exporter.store.manifest import CommittedSegment, Manifest, Part, as_json, differences
 from exporter.store.part_feeder import PartFeeder
@@ -88,6 +88,7 @@ class Store:
         used, OutputError if it belongs to another run, another query or a newer program, or holds a finished result
         that this run would replace.
         """
+        check_name(out)
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
         if not os.path.lexists(layout.work):
             finished = _finished(layout, query, whole=whole, overwrite=overwrite)
