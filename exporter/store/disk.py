@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,6 +13,9 @@ from typing import Any, Self, TypeVar
 from exporter.errors import DiskError
 
 Result = TypeVar("Result")
+
+PRIVATE = 0o600
+"""The mode of files that only this user may read: what is not published."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -31,22 +35,29 @@ class Disk:
             raise _disk_error(name, path, error) from error
 
     def append(self, path: Path) -> File:
-        """Open a file to read it and write at its end; create it if it is missing."""
-        return File(self, path, self.perform("open", path, os.open, path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666))
+        """Open a file, not a link, to read it and write at its end; or create it for this user alone."""
+        return self._opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, PRIVATE)
 
     def read_only(self, path: Path) -> File:
-        """Open a file to read it."""
-        return File(self, path, self.perform("open", path, os.open, path, os.O_RDONLY))
+        """Open a file, not a link, to read it."""
+        return self._opened(path, os.O_RDONLY)
 
-    def create(self, path: Path) -> File:
-        """Open a new, empty file that replaces whatever has that name."""
+    def create(self, path: Path, *, mode: int = 0o666) -> File:
+        """Open a new, empty file that replaces whatever has that name; the umask cuts `mode`."""
         self.unlink(path)
-        return self.append(path)
+        return self._opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, mode)
 
-    def make_folder(self, path: Path) -> None:
-        """Create one folder, unless it exists."""
+    def _opened(self, path: Path, flags: int, mode: int = 0) -> File:
+        descriptor = self.perform("open", path, os.open, path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DiskError(f"{path} is not a plain file, and no export makes anything else there", hint="remove it")
+        return File(self, path, descriptor)
+
+    def make_folder(self, path: Path, *, mode: int = 0o777) -> None:
+        """Create one folder, unless it exists; the umask cuts `mode`."""
         if not path.is_dir():
-            self.perform("mkdir", path, os.mkdir, path)
+            self.perform("mkdir", path, os.mkdir, path, mode)
             self.sync_folder(path.parent)
 
     def rename(self, source: Path, target: Path) -> None:
@@ -56,12 +67,12 @@ class Disk:
             self.sync_folder(folder)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file, if it exists."""
-        if path.exists():
+        """Remove a file or a link, if it exists."""
+        if os.path.lexists(path):
             self.perform("unlink", path, os.unlink, path)
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a file, or a folder with all that is in it, if it exists."""
+        """Remove a file or a link, or a folder with all that is in it, if it exists."""
         if not path.is_dir() or path.is_symlink():
             self.unlink(path)
             return
@@ -77,10 +88,10 @@ class Disk:
         """Make the names in a folder durable."""
         self.perform("sync_folder", path, _sync_folder, path)
 
-    def write_whole(self, path: Path, content: bytes) -> None:
+    def write_whole(self, path: Path, content: bytes, *, mode: int = 0o666) -> None:
         """Write a file under another name, sync it, rename it: it exists whole or not at all."""
         partial = path.with_name(path.name + ".partial")
-        with self.create(partial) as file:
+        with self.create(partial, mode=mode) as file:
             file.write(content)
             file.sync()
         self.rename(partial, path)
@@ -159,6 +170,8 @@ def _disk_error(name: str, path: Path, error: OSError) -> DiskError:
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         hint = f"make room on the disk ({_free(path)} bytes are free) and run the same command again: it resumes"
+    elif error.errno == errno.ELOOP:
+        reason, hint = "it is a link, which no export makes", "remove it: a link may lead to a file of somebody else"
     elif error.errno in _DENIED:
         hint = "make this folder writable, or choose another OUT"
     else:

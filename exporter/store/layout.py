@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,10 @@ import pyarrow.parquet as pq
 from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.store.manifest import NAME, Manifest, loads
 from exporter.store.parts import DIGEST_KEY
+
+_CONVERTED = frozenset({".csv", ".xlsx"})
+_OTHER_FORMATS = _CONVERTED | {".json", ".jsonl", ".ndjson", ".tsv", ".xls", ".duckdb", ".db", ".sqlite", ".feather"}
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,10 @@ class Layout:
     @classmethod
     def of(cls, out: Path) -> Layout:
         """Return the layout of OUT, links followed, so that all names for it share one lock and one file system."""
-        return cls(out.resolve())
+        with _unusable(out):
+            layout = cls(out.resolve())
+            layout.work.exists()  # raises where the system refuses even to look, or the name is too long
+        return layout
 
     @property
     def is_file(self) -> bool:
@@ -69,6 +79,46 @@ class Layout:
         return self.out if self.is_file else self.out / name
 
 
+def check_name(out: Path) -> None:
+    """Raise ConfigError for an OUT that is hardly meant: an export may replace what it names, and names its format.
+
+    The cases: an address; another format's suffix, or `.parquet` without a name; the current directory, which an empty
+    OUT is too, or one that it is in.
+    """
+    if _ADDRESS.match(str(out)):
+        raise ConfigError(
+            f"{out} is an address, and OUT is a folder or a file on this machine",
+            hint="choose a path; exporter publish copies a finished result into object storage",
+        )
+    if out.suffix.lower() in _OTHER_FORMATS:
+        convert = f": exporter convert OUT {out.name} makes it of a result" if out.suffix.lower() in _CONVERTED else ""
+        raise ConfigError(
+            f"{out} has the suffix of another format: a result is a folder of Parquet files, or one file in .parquet",
+            hint=f"choose a folder, for example {out.stem}{convert}",
+        )
+    if out.suffix.lower() == ".parquet" != out.suffix or out.name.lower() == ".parquet":
+        raise ConfigError(
+            f"{out} is neither a folder's name nor a file's", hint="a file's name ends in .parquet: orders.parquet"
+        )
+    with _unusable(out):
+        resolved, here = out.resolve(), Path.cwd()
+    if resolved in {here, *here.parents}:
+        raise ConfigError(
+            f"OUT is {resolved}, which is the current directory or one that it is in: an export may replace it",
+            hint="name a new folder, for example orders",
+        )
+
+
+@contextmanager
+def _unusable(out: Path) -> Iterator[None]:
+    """Report a path that the system refuses to look at as a wrong argument."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:  # beside the system's, a null byte and a loop of links
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(f"{out} can't be used as OUT: {reason}", hint="choose another OUT") from error
+
+
 def read_manifest(path: Path) -> Manifest:
     """Return a manifest that says what it was written to say; raise OutputError if it can't be relied on."""
     try:
@@ -86,7 +136,8 @@ def published(layout: Layout) -> Manifest | None:
     Raise ConfigError if OUT holds files that no export wrote, OutputError if its manifest is damaged or of a
     newer program.
     """
-    return _in_file(layout) if layout.is_file else _in_folder(layout)
+    with _unusable(layout.out):
+        return _in_file(layout) if layout.is_file else _in_folder(layout)
 
 
 def missing_parts(layout: Layout, manifest: Manifest) -> list[str]:
@@ -129,7 +180,7 @@ def _in_file(layout: Layout) -> Manifest | None:
         raise ConfigError(
             f"{out} is a folder where a file is needed", hint="choose an OUT that does not end in .parquet"
         )
-    if manifest is None or digest_in(out) != manifest.parts[0].digest:
+    if manifest is None or [digest_in(out)] != [part.digest for part in manifest.parts]:
         raise ConfigError(
             f"{out} is there, and {layout.manifest.name} beside it is not its manifest: no export wrote it as it is",
             hint="choose another OUT, or move it away",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from exporter.errors import OutputError
+from exporter.errors import ConfigError, DiskError, OutputError
 from exporter.store.disk import Disk, File
 
 
@@ -28,38 +28,82 @@ class Holder:
 
 
 class Lock:
-    """An exclusive lock on a file, held until `release` or the end of the process."""
+    """An exclusive lock on a work folder, held until `release` or the end of the process.
 
-    def __init__(self, file: File) -> None:
+    The system's lock is on a file in the folder: not every network file system locks folders. The user may remove
+    either while the lock is held, and another export may then make and lock new ones, so both are compared with what
+    was locked before anything is written to the result or removed.
+    """
+
+    def __init__(self, path: Path, file: File, folder: int) -> None:
+        self._path = path
         self._file = file
+        self._folder = folder
 
     @classmethod
     def take(cls, path: Path, disk: Disk) -> Lock:
-        """Take the lock, or raise OutputError that names its holder."""
+        """Make the folder of the lock file, if need be, and lock it; raise OutputError that names its holder."""
         while True:
-            disk.make_folder(path.parent)
-            file = disk.append(path)
+            disk.make_folder(path.parent, mode=0o700)
+            folder = _open_folder(path.parent, disk)
+            try:
+                file = disk.append(path)
+            except BaseException:
+                os.close(folder)
+                raise
+            lock = cls(path, file, folder)
             if not _acquire(file.descriptor):
-                file.close()
+                lock.release()
                 raise OutputError(
                     f"{path.parent} is in use by another export: {holder(path) or 'it began just now'}",
                     hint="wait for it to end, or stop it",
                 )
-            if _is_same_file(path, file.descriptor):
+            if lock.is_in_place:
                 break
-            file.close()  # its last holder removed it in between
+            lock.release()  # its last holder removed it in between
         try:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             file.truncate(0)
             file.write(orjson.dumps(asdict(Holder(pid=os.getpid(), host=socket.gethostname(), since=now))))
         except BaseException:
-            file.close()
+            lock.release()
             raise
-        return cls(file)
+        return lock
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether folder and lock file still are those that were locked."""
+        return _is_same(self._path.parent, self._folder) and _is_same(self._path, self._file.descriptor)
+
+    def check(self) -> None:
+        """Raise DiskError if folder or lock file was removed or replaced: what is there now is another export's."""
+        if not self.is_in_place:
+            raise DiskError(
+                f"{self._path.parent} was removed or replaced while this export worked in it",
+                hint="nothing was written to the result; run the same command again, and leave that folder to it",
+            )
 
     def release(self) -> None:
         """Release the lock."""
         self._file.close()
+        os.close(self._folder)
+
+
+def _open_folder(path: Path, disk: Disk) -> int:
+    """Open a work folder; raise ConfigError if it is not a folder of this user, and keep others out of it."""
+    if path.is_symlink():
+        raise ConfigError(f"{path} is a link, which no export makes", hint="remove it, or choose another OUT")
+    folder = disk.perform("read", path, os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    found = os.fstat(folder)
+    if found.st_uid != os.geteuid():
+        os.close(folder)
+        raise ConfigError(
+            f"{path} belongs to another user: what is in it can't be relied on",
+            hint="remove it, or choose another OUT",
+        )
+    if found.st_mode & 0o077:
+        os.fchmod(folder, 0o700)
+    return folder
 
 
 def holder(path: Path) -> Holder | None:
@@ -73,7 +117,7 @@ def holder(path: Path) -> Holder | None:
 def is_held(path: Path) -> bool:
     """Return whether a living process holds the lock."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -90,8 +134,8 @@ def _acquire(descriptor: int) -> bool:
     return True
 
 
-def _is_same_file(path: Path, descriptor: int) -> bool:
+def _is_same(path: Path, descriptor: int) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except OSError:
         return False

@@ -33,6 +33,7 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
 from exporter.store.run_facts import RunFacts
+from exporter.store.typed import typed
 from exporter.vendor.orders import wire_time
 
 FORMAT = 1
@@ -66,8 +67,9 @@ class CommittedSegment:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CommittedSegment:
         """Return what `to_json` gave."""
-        rest = {name: _as_tuples(item) for name, item in value.items() if name not in {"start", "stop", "repeated"}}
-        return cls(certificate=Certificate(span=span_from_json(value), **rest), repeated=value["repeated"])
+        rest = {name: item for name, item in value.items() if name not in {"start", "stop", "repeated"}}
+        certificate = typed(Certificate, {**rest, "span": span_from_json(value)})
+        return typed(cls, {"certificate": certificate, "repeated": value["repeated"]})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,16 +151,16 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
                 f"{path} is of version {version}; this program knows {FORMAT} and leaves it alone",
                 hint="use a newer version of the exporter",
             )
-        manifest = Manifest(
-            query=value["query"],
-            whole=span_from_json(value["range"]),
-            timezone=value["timezone"],
-            language=value["language"],
-            base_url=value["base_url"],
-            segments=tuple(map(CommittedSegment.from_json, value["segments"])),
-            missing=tuple(map(span_from_json, value["missing"])),
-            parts=tuple(Part(**part) for part in value["parts"]),
-            run=RunFacts.from_json(value["run"]),
+        manifest = typed(
+            Manifest,
+            {
+                **{name: value[name] for name in ("query", "timezone", "language", "base_url")},
+                "whole": span_from_json(value["range"]),
+                "segments": tuple(map(CommittedSegment.from_json, value["segments"])),
+                "missing": tuple(map(span_from_json, value["missing"])),
+                "parts": tuple(typed(Part, part) for part in value["parts"]),
+                "run": RunFacts.from_json(value["run"]),
+            },
         )
         wrong = [
             f"{path.name}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
@@ -167,7 +169,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
         ]
         if value.pop("sha256") != _checksum(value) or _text(value) != text:
             wrong.append(f"{path.name}: its text was changed, its checksum is of another one")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise CertificateError(f"{path} is no manifest that can be read: {error}") from error
     return manifest, wrong
 
@@ -193,12 +195,17 @@ def span_to_json(span: Span) -> dict[str, str]:
 
 
 def span_from_json(value: Mapping[str, Any]) -> Span:
-    """Return the span that `span_to_json` was given."""
-    return Span(_second(value["start"]), _second(value["stop"]))
+    """Return the span that `span_to_json` was given; raise ValueError for one that is none."""
+    span = Span(_second(value["start"]), _second(value["stop"]))
+    if span.start >= span.stop:
+        raise ValueError(f"{span} has no seconds")
+    return span
 
 
 def _second(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp())
+    second = int(datetime.fromisoformat(text).timestamp())
+    wire_time(second)  # raises where the API's own offset leaves the calendar
+    return second
 
 
 def _text(value: Mapping[str, Any]) -> bytes:
@@ -207,10 +214,6 @@ def _text(value: Mapping[str, Any]) -> bytes:
 
 def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(value)).hexdigest()
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:

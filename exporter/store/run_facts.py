@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from exporter.store.typed import typed
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
@@ -37,6 +39,6 @@ class RunFacts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunFacts:
-        """Return what `to_json` gave; what is not known here is left out."""
+        """Return what `to_json` gave, without what is not known here; raise TypeError for a fact of another type."""
         known = {field.name: value[field.name] for field in fields(cls) if field.name in value}
-        return cls(**{**known, "uncertified": tuple(known.get("uncertified", ()))})
+        return typed(cls, known)

@@ -1,9 +1,15 @@
 """Keep committed segments on disk until they are in the result: one append-only file of checksummed frames.
 
 A frame is a header (magic, length of the JSON, length of the rows, CRC-32 of all that), a JSON object, and the rows as
-an Arrow IPC stream without its end mark. The first frame's JSON is the `heading`: what was asked. A `whole` fixes the
-range; any other frame is a `segment`, which replaces an earlier one of the same span. What a crash tore at the end is
-cut off: it never counted.
+an Arrow IPC stream without its end mark. What the JSON holds:
+
+    heading   the first frame: the version, what was asked, the schema
+    whole     the range to be covered
+    segment   a committed segment, which replaces an earlier one of the same span; the only frame with rows
+    ready     the checksum of the manifest of the result that is about to be published
+
+Another one is of a newer version, and the spool is left alone. What a crash tore at the end is cut off: it never
+counted.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import pyarrow as pa
 
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, DiskError, OutputError
-from exporter.store.disk import Disk, File
+from exporter.store.disk import PRIVATE, Disk, File
 from exporter.store.manifest import FORMAT, CommittedSegment, span_from_json, span_to_json
 
 SYNC_ROWS = 65_536
@@ -55,25 +61,42 @@ class Spool:
         self._synced_at = clock()
         self._failure: DiskError | None = None
         self.whole: Span | None = None
+        self.ready: str | None = None
+        """SHA-256 of the manifest of the result that was made of these segments, once it is about to be published."""
         end = 0
         while frame := _frame_at(file, end):
-            if "heading" in frame.value:
-                self.heading: dict[str, Any] = frame.value["heading"]
-            elif "whole" in frame.value:
-                self.whole = span_from_json(frame.value["whole"])
-            else:
-                self._keep(CommittedSegment.from_json(frame.value["segment"]), end)
+            self._take(frame.value, end)
             end = frame.stop
         self.torn = file.tell() - end
         """Bytes at the end that are not a whole frame."""
         if not end:
-            file.close()
             raise CertificateError(f"{file.path} is not a spool that can be read", hint="drop it with --fresh")
+
+    def _take(self, value: Any, begin: int) -> None:
+        """Take one frame of a file; raise OutputError if it is not one that this version writes."""
+        try:
+            match value:
+                case {"heading": {"format": int(version), "asked": dict(), "schema": str()}} if not begin:
+                    self.heading: dict[str, Any] = value["heading"]
+                    if version > FORMAT:
+                        raise _newer(self._file.path, f"is of version {version}; this program knows {FORMAT}")
+                case {"heading": {"format": int(version)}} if not begin:
+                    raise _newer(self._file.path, f"is of version {version}, with a heading that is not known")
+                case {"whole": whole} if begin:
+                    self.whole = span_from_json(whole)
+                case {"segment": segment} if begin:
+                    self._keep(CommittedSegment.from_json(segment), begin)
+                case {"ready": str(digest)} if begin:
+                    self.ready = digest
+                case _:
+                    raise _newer(self._file.path, f"has a record that is not known: {', '.join(value)}")
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise _newer(self._file.path, f"has a record that can't be read ({error})") from error
 
     @staticmethod
     def create(path: Path, disk: Disk, heading: Mapping[str, Any]) -> None:
         """Write a spool without segments."""
-        disk.write_whole(path, b"".join(_packed({"heading": {"format": FORMAT, **heading}})))
+        disk.write_whole(path, b"".join(_packed({"heading": {"format": FORMAT, **heading}})), mode=PRIVATE)
 
     @property
     def spans(self) -> list[Span]:
@@ -98,6 +121,12 @@ class Spool:
         self._append({"whole": span_to_json(whole)})
         self.sync()
         self.whole = whole
+
+    def mark_ready(self, digest: str) -> None:
+        """Record, durably, that a result whose manifest has this SHA-256 is made of the segments."""
+        self._append({"ready": digest})
+        self.sync()
+        self.ready = digest
 
     def add(self, segment: CommittedSegment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""
@@ -168,13 +197,11 @@ class Spool:
             raise ValueError(f"{span} overlaps with what is committed: {', '.join(map(str, around))}")
 
 
-def check_version(heading: Mapping[str, Any], path: Path) -> None:
-    """Raise OutputError if a newer program wrote the spool."""
-    if heading["format"] > FORMAT:
-        raise OutputError(
-            f"{path} is of version {heading['format']}; this program knows {FORMAT} and leaves it alone",
-            hint="use a newer version of the exporter",
-        )
+def _newer(path: Path, found: str) -> OutputError:
+    return OutputError(
+        f"{path} {found}; it is left alone",
+        hint="use a newer version of the exporter, or drop what is unfinished with --fresh",
+    )
 
 
 def _packed(value: Mapping[str, Any], rows: Sequence[pa.Buffer] = ()) -> list[Any]:

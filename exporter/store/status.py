@@ -13,7 +13,8 @@ from exporter.store.disk import Disk
 from exporter.store.layout import Layout, missing_parts, published
 from exporter.store.lock import Holder, holder, is_held
 from exporter.store.manifest import CommittedSegment, Manifest
-from exporter.store.spool import Spool, check_version
+from exporter.store.publish import is_done, is_ready
+from exporter.store.spool import Spool
 from exporter.vendor.orders import wire_time
 
 
@@ -96,10 +97,12 @@ def status(out: Path) -> Status:
     Raise ConfigError or OutputError if OUT or the work is not an export's, damaged, or of a newer program.
     """
     layout = Layout.of(out)
-    progress = _progress(layout)
+    spool = _spool(layout)
+    digest = spool.ready if spool else None
+    progress = _progress(spool) if spool and not is_done(layout, digest) else None
     running = is_held(layout.lock)
     held_by = holder(layout.lock) if running else None
-    if layout.ready.exists() or (layout.old.exists() and not layout.out.exists()):
+    if is_ready(layout, digest) or (layout.old.exists() and not layout.out.exists()):
         state = State.RUNNING if running else State.PUBLISHING
         return Status(state=state, out=layout.out, progress=progress, holder=held_by)
     finished = published(layout)
@@ -113,15 +116,14 @@ def status(out: Path) -> Status:
     return Status(state=state, out=layout.out, finished=finished, missing_parts=lost, progress=progress, holder=held_by)
 
 
-def _progress(layout: Layout) -> Unfinished | None:
+def _spool(layout: Layout) -> Spool | None:
     if not layout.spool.exists():
         return None
-    file = Disk().read_only(layout.spool)
-    try:
-        spool = Spool(file)
-        check_version(spool.heading, layout.spool)
-    finally:
-        file.close()
+    with Disk().read_only(layout.spool) as file:
+        return Spool(file)
+
+
+def _progress(spool: Spool) -> Unfinished:
     return Unfinished(
         query=spool.heading["asked"],
         whole=spool.whole,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,16 @@ import pyarrow as pa
 from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps
-from exporter.errors import ConfigError, DiskError, OutputError
+from exporter.errors import CertificateError, ConfigError, DiskError, OutputError
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout, missing_parts, published
+from exporter.store.layout import Layout, check_name, missing_parts, published
 from exporter.store.lock import Lock
-from exporter.store.manifest import CommittedSegment, Manifest, as_json, differences
+from exporter.store.manifest import CommittedSegment, Manifest, Part, as_json, differences
 from exporter.store.part_feeder import PartFeeder
 from exporter.store.parts import PartWriter
-from exporter.store.publish import publish, recover, remove_idle_work
+from exporter.store.publish import recover, remove_idle_work
 from exporter.store.run_facts import RunFacts
-from exporter.store.spool import Spool, check_version
+from exporter.store.spool import Spool
 from exporter.vendor.orders import wire_time
 
 _UNUSABLE = frozenset(
@@ -85,34 +88,40 @@ class Store:
         used, OutputError if it belongs to another run, another query or a newer program, or holds a finished result
         that this run would replace.
         """
+        check_name(out)
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
-        if not layout.work.exists() and (finished := _finished(layout, query, whole=whole, overwrite=overwrite)):
-            return finished
-        lock = _take_lock(layout, disk)
-        try:
-            recover(layout, disk)
-            if finished := _finished(layout, query, whole=whole, overwrite=overwrite):
-                _release(layout, disk, lock)
+        if not os.path.lexists(layout.work):
+            finished = _finished(layout, query, whole=whole, overwrite=overwrite)
+            if finished is not None:
                 return finished
-            spool = _open_spool(layout, disk, query, schema, fresh=fresh, clock=clock)
-            try:
-                store = cls(
-                    layout,
-                    disk,
-                    lock=lock,
-                    spool=spool,
-                    schema=schema,
-                    compression=compression,
-                    parts_executor=parts_executor,
-                )
-                store._begin(whole)
-            except BaseException:
-                spool.close()
-                raise
-        except BaseException:
-            _release(layout, disk, lock)
-            raise
-        return store
+        with ExitStack() as undo, _unusable_is_a_config_error():
+            lock = _take_lock(layout, disk)
+            undo.callback(_release, layout, disk, lock)
+            spool = _existing_spool(layout, disk, fresh=fresh, clock=clock)
+            if spool is not None:
+                undo.callback(spool.close)
+            if recover(layout, disk, lock, digest=spool.ready if spool else None):
+                spool = None
+            finished = _finished(layout, query, whole=whole, overwrite=overwrite)
+            if finished is not None:
+                return finished
+            encoded = b64encode(schema.serialize()).decode()
+            if fresh or spool is None or not _is_resumable(spool, layout, query, encoded):
+                Spool.create(layout.spool, disk, {"asked": query, "schema": encoded})
+                spool = Spool(disk.append(layout.spool), clock=clock)
+                undo.callback(spool.close)
+            store = cls(
+                layout,
+                disk,
+                lock=lock,
+                spool=spool,
+                schema=schema,
+                compression=compression,
+                parts_executor=parts_executor,
+            )
+            store._begin(whole)
+            undo.pop_all()
+            return store
 
     def _begin(self, whole: Span | None) -> None:
         if self.whole is not None:
@@ -163,11 +172,22 @@ class Store:
             raise ValueError("freeze the range before you commit")
         if len(table) != certificate.rows:
             raise ValueError(f"{certificate.span}: {len(table)} rows came with a certificate for {certificate.rows}")
+        self._lock.check()
         replaces = certificate.span in self._spool
-        self._spool.add(CommittedSegment(certificate=certificate, repeated=columns.repeated(table)), table)
-        if replaces:
-            self._feeder.restart_for(certificate.span)
-        self._feeder.advance(certificate.span, table)
+        with self._lost_folder_is_the_cause():
+            self._spool.add(CommittedSegment(certificate=certificate, repeated=columns.repeated(table)), table)
+            if replaces:
+                self._feeder.restart_for(certificate.span)
+            self._feeder.advance(certificate.span, table)
+
+    @contextmanager
+    def _lost_folder_is_the_cause(self) -> Iterator[None]:
+        """Report that the work folder was removed, rather than what failed in it then."""
+        try:
+            yield
+        except DiskError:
+            self._lock.check()
+            raise
 
     def read(self, span: Span) -> pa.Table:
         """Return the rows of a committed segment."""
@@ -186,25 +206,37 @@ class Store:
         if whole is None or self._feeder is None or (left := gaps(whole, [*spans, *missing])):
             raise ValueError(f"these spans are not committed: {', '.join(map(str, left if whole else []))}")
         segments = tuple(self._spool.segments)
-        parts = self._feeder.finish()
-        self._spool.close()
+        with self._lost_folder_is_the_cause():
+            self._lock.check()
+            parts = self._feeder.finish()
+            self._lock.check()
+            manifest = self._manifest(facts, whole, segments, parts)
+            self._publish(manifest.dumps())
+        self.close()
+        return manifest
+
+    def _manifest(
+        self, facts: RunFacts, whole: Span, segments: tuple[CommittedSegment, ...], parts: Sequence[Part]
+    ) -> Manifest:
         metadata = self._schema.metadata or {}
-        manifest = Manifest(
+        return Manifest(
             query=self.query,
             whole=whole,
             timezone=self._schema.field("created_at").type.tz,
             language=metadata.get(b"exporter.language", b"en").decode(),
             base_url=self.query.get("base_url"),
             segments=segments,
-            missing=tuple(gaps(whole, spans)),
+            missing=tuple(gaps(whole, [segment.span for segment in segments])),
             parts=tuple(parts),
             run=facts,
         )
-        self._disk.write_whole(self._layout.ready, manifest.dumps())
-        publish(self._layout, self._disk)
-        recover(self._layout, self._disk)
-        self.close()
-        return manifest
+
+    def _publish(self, manifest: bytes) -> None:
+        digest = hashlib.sha256(manifest).hexdigest()
+        self._spool.mark_ready(digest)
+        self._spool.close()
+        self._disk.write_whole(self._layout.ready, manifest)
+        recover(self._layout, self._disk, self._lock, digest=digest)
 
     def close(self) -> None:
         """Release the lock and leave the work as it is; a second time, or after `finish`, does nothing."""
@@ -219,56 +251,55 @@ class Store:
             _release(self._layout, self._disk, self._lock)
 
 
-def _open_spool(
-    layout: Layout,
-    disk: Disk,
-    query: Mapping[str, Any],
-    schema: pa.Schema,
-    *,
-    fresh: bool,
-    clock: Callable[[], float],
-) -> Spool:
-    """Return the spool of this query, a new one if there is none; raise OutputError if it is another query's."""
-    encoded = b64encode(schema.serialize()).decode()
-    if fresh:
-        disk.unlink(layout.spool)
-    if not layout.spool.exists():
-        Spool.create(layout.spool, disk, {"asked": query, "schema": encoded})
-    spool = Spool(disk.append(layout.spool), clock=clock)
-    try:
-        _check_spool(spool, layout, query, encoded)
-    except BaseException:
-        spool.close()
-        raise
-    return spool
+def _existing_spool(layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[[], float]) -> Spool | None:
+    """Return the spool of unfinished work, if there is one; if it can't be read and is to be dropped anyway, None."""
+    if not os.path.lexists(layout.spool):
+        return None
+    with ExitStack() as undo:
+        file = undo.enter_context(disk.append(layout.spool))
+        try:
+            spool = Spool(file, clock=clock)
+        except (CertificateError, OutputError):
+            if not fresh:
+                raise
+            return None
+        undo.pop_all()
+        return spool
 
 
-def _check_spool(spool: Spool, layout: Layout, query: Mapping[str, Any], schema: str) -> None:
-    check_version(spool.heading, layout.spool)
+def _is_resumable(spool: Spool, layout: Layout, query: Mapping[str, Any], schema: str) -> bool:
+    """Return whether a spool is this query's; raise OutputError if it holds segments of another one."""
     differing = differences(spool.heading["asked"], query)
     if spool.heading["schema"] != schema:
         differing.append("its columns are those of another version of this program")
-    if differing:
+    if differing and spool.spans:
         raise OutputError(
             f"{layout.out} has an unfinished export of another query: {'; '.join(differing)}",
             hint="give the same query again to resume it, choose another OUT, or drop what is unfinished with --fresh",
         )
+    return not differing
 
 
-def _take_lock(layout: Layout, disk: Disk) -> Lock:
+@contextmanager
+def _unusable_is_a_config_error() -> Iterator[None]:
+    """Report a folder that OUT can't have its work in as a wrong argument: nothing was sent."""
     try:
-        for folder in (*reversed(layout.work.parents), layout.work):
-            disk.make_folder(folder)
-        return Lock.take(layout.lock, disk)
+        yield
     except DiskError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNUSABLE:
             raise ConfigError(str(error), hint=error.hint) from error
         raise
 
 
+def _take_lock(layout: Layout, disk: Disk) -> Lock:
+    for folder in reversed(layout.work.parents):
+        disk.make_folder(folder)
+    return Lock.take(layout.lock, disk)
+
+
 def _release(layout: Layout, disk: Disk, lock: Lock) -> None:
     try:
-        remove_idle_work(layout, disk)
+        remove_idle_work(layout, disk, lock)
     finally:
         lock.release()
 

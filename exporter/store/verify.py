@@ -12,6 +12,8 @@ certificate counts both. The manifest holds their number when the segment was ce
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,8 +35,8 @@ SHOWN = 20
 """Findings that an error names at most; there may be one for each segment."""
 
 
-def verify(out: Path) -> Manifest:
-    """Check the result in OUT offline and return its manifest.
+def verify(out: Path, *, expect: str | None = None) -> Manifest:
+    """Check the result in OUT offline and return its manifest; `expect` is the SHA-256 that the manifest must have.
 
     Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
     """
@@ -43,7 +45,14 @@ def verify(out: Path) -> Manifest:
         if layout.out.exists():
             raise CertificateError(f"{out}: {layout.manifest.name} is missing: nothing shows what should be there")
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
-    manifest, found = loads(Disk().perform("read", layout.manifest, layout.manifest.read_bytes), path=layout.manifest)
+    text = Disk().perform("read", layout.manifest, layout.manifest.read_bytes)
+    checksum = hashlib.sha256(text).hexdigest()
+    if expect is not None and checksum != expect.lower():
+        raise CertificateError(
+            f"{layout.manifest} has the SHA-256 {checksum}, not {expect.lower()}",
+            hint="this is another result than the one whose checksum was kept, or it was changed",
+        )
+    manifest, found = loads(text, path=layout.manifest)
     found += [*_check_manifest(manifest, layout), *_check_files(manifest, layout), *_check_parts(manifest, layout)]
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
@@ -87,21 +96,39 @@ def _check_manifest(manifest: Manifest, layout: Layout) -> Iterator[str]:
     certified = sum(segment.rows for segment in manifest.segments)
     if certified != manifest.rows:
         yield f"the certificates count {certified:,} rows, the parts {manifest.rows:,}"
+    yield from _check_names(manifest, layout)
+
+
+def _check_names(manifest: Manifest, layout: Layout) -> Iterator[str]:
+    """Check the names of the parts, and that all but the last are full."""
+    if layout.is_file:  # it may have been renamed, together with its manifest: nothing in it says its name
+        if len(manifest.parts) != 1:
+            yield f"a result in one file can't have {len(manifest.parts)} parts"
+        return
     for number, part in enumerate(manifest.parts):
-        if part.name != (layout.out.name if layout.is_file else parts.name_of(number)):
+        if part.name != parts.name_of(number):
             yield f"part {number} can't be called {part.name}"
-    if not layout.is_file and any(part.rows != parts.PART_ROWS for part in manifest.parts[:-1]):
+    if any(part.rows != parts.PART_ROWS for part in manifest.parts[:-1]):
         yield f"a part before the last has not {parts.PART_ROWS:,} rows"
 
 
 def _check_files(manifest: Manifest, layout: Layout) -> Iterator[str]:
-    """Check that no other file would be read with the parts."""
+    """Check that nothing else in OUT would be read with the parts.
+
+    Readers leave out names with a dot or an underscore in front, unless a pattern for Parquet files finds them. They
+    follow links: to files, to folders, and to what is not there any more.
+    """
     if layout.is_file:
         return
     own = {layout.manifest, *(layout.part(part.name) for part in manifest.parts)}
-    for path in sorted(layout.out.rglob("*")):
-        if path.is_file() and path not in own and (path.suffix == ".parquet" or path.name[0] not in "._"):
-            yield f"{path.relative_to(layout.out)} is not one of its files"
+    for folder, subfolders, names in os.walk(layout.out):
+        for name in sorted([*subfolders, *names]):
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            if path in own or stat.S_ISDIR(mode) or (name[0] in "._" and path.suffix != ".parquet"):
+                continue
+            kind = "" if stat.S_ISREG(mode) else ", but a link" if stat.S_ISLNK(mode) else ", and no plain file"
+            yield f"{path.relative_to(layout.out)} is not one of its files{kind}"
 
 
 def _check_parts(manifest: Manifest, layout: Layout) -> Iterator[str]:

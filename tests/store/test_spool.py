@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import CertificateError, OutputError
-from exporter.store import space
-from exporter.store.manifest import FORMAT
-from exporter.store.spool import Spool
+from exporter.store import space, status
+from exporter.store.manifest import FORMAT, CommittedSegment
+from exporter.store.spool import Spool, _packed
 from tests.store.orders import UnsyncedDisk, cuts, export, open_store, records, segments, table, whole
 
 PIECES = list(segments(table(records(60, seconds=60)), cuts(6, seconds=60)))
@@ -109,3 +109,38 @@ def test_space_counts_what_is_to_come(tmp_path: Path, content: bytes) -> None:
     open_store(out, whole(60)).close()
     (out.parent / ".orders.exporter" / "spool").write_bytes(content)
     assert alone.needed < space(out, 1_000_000).needed < alone.needed + len(content)
+
+
+def unknown_frames() -> list[dict]:
+    proof = PIECES[0][0]
+    known = CommittedSegment(certificate=proof, repeated=0).to_json()
+    return [
+        {"note": "of a newer version"},
+        {"segment": {**known, "proof": "of a new kind"}},
+        {"segment": {**known, "rows": "many"}},
+        {"segment": {"start": 3}},
+        {"segment": None},
+        {"whole": "everything"},
+        {"whole": {"start": "0001-01-01T00:00:00+14:00", "stop": "9999-12-31T23:59:59-14:00"}},
+        {"ready": 3},
+        {"heading": {"format": 1}},
+        {},
+    ]
+
+
+@pytest.mark.parametrize("frame", unknown_frames(), ids=lambda frame: str(frame)[:40])
+def test_a_frame_that_is_not_known_is_a_newer_versions_and_left_alone(tmp_path, frame):
+    out = tmp_path / "orders"
+    open_store(out, whole(60)).close()
+    path = tmp_path / ".orders.exporter" / "spool"
+    with DISK.append(path) as file:
+        for piece in _packed(frame):
+            file.write(piece)
+    before = path.read_bytes()
+    for reading in (lambda: open_store(out, whole(60)), lambda: status(out)):
+        with pytest.raises(OutputError, match="left alone") as caught:
+            reading()
+        assert caught.value.exit_code == 5
+    assert path.read_bytes() == before
+    open_store(out, whole(60), fresh=True).close()
+    assert status(out).progress is not None

@@ -257,3 +257,53 @@ async def test_online_asks_once_when_all_is_well_and_finds_what_differs() -> Non
     there[changed] = replace(there[changed], rows=there[changed].rows + 1)
     assert await differing_online(held, ask=ask, filters=filters) == [changed]
     assert len(asked) - 1 < 2 * len(held)
+
+
+def resigned(value: dict) -> bytes:
+    value = {key: item for key, item in value.items() if key != "sha256"}
+    value["sha256"] = hashlib.sha256(orjson.dumps(value)).hexdigest()
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def places(value, path=()):
+    """Yield the path of each value in JSON."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from places(item, (*path, key))
+
+
+def test_a_resigned_manifest_with_any_other_value_is_never_a_crash(folder):
+    """Whoever changes a manifest can sign it again: each value is replaced by one of each type, or left out."""
+    path = Layout.of(folder).manifest
+    original = path.read_bytes()
+    odd = [None, True, -1, 1.5, 10**18, "", "9999-99-99", "0001-01-01T00:00:00+14:00", [], [[]], {}, {"start": 3}]
+    ways = [where for where in places(orjson.loads(original)) if where and where[:2] != ("segments", 2)]
+    found = 0
+    for where in ways:
+        for at, value in enumerate([*odd, "left out"]):
+            changed = orjson.loads(original)
+            holder = changed
+            for key in where[:-1]:
+                holder = holder[key]
+            if at < len(odd):
+                holder[where[-1]] = value
+            else:
+                del holder[where[-1]]
+            path.write_bytes(resigned(changed))
+            try:
+                verify(folder)
+            except (CertificateError, OutputError):
+                found += 1
+    assert found > len(ways) * len(odd) // 2
+    path.write_bytes(original)
+    verify(folder)
+
+
+@pytest.mark.parametrize(("where", "value"), [("rows", "39"), ("totals", [39, None]), ("requests", True), ("way", 3)])
+def test_a_certificate_of_other_types_is_named(folder, where, value):
+    changed = orjson.loads(Layout.of(folder).manifest.read_bytes())
+    changed["segments"][1][where] = value
+    Layout.of(folder).manifest.write_bytes(resigned(changed))
+    with pytest.raises(CertificateError, match=f"{where} of a Certificate can't be"):
+        verify(folder)
