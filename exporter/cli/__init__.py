@@ -15,6 +15,7 @@ from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, Unkno
 from exporter.cli.app import app, environ
 from exporter.cli.exit_codes import Failed, Stopped, report, signals_raise
 from exporter.cli.plan import check, plan
+from exporter.cli.report import report as report_command
 from exporter.cli.run import run
 from exporter.cli.simulate import demo, simulate
 from exporter.cli.status import status, verify

@@ -56,4 +56,6 @@ def _check_place(file: Path, outs: Sequence[Path]) -> None:
         raise ConfigError(f"{file} is a folder", hint="choose another --output")
     for out in outs:
         if out.resolve() in file.resolve().parents:
-            raise ConfigError(f"{file} is inside {out}, which holds the files of the result alone", hint="put it beside")
+            raise ConfigError(
+                f"{file} is inside {out}, which holds the files of the result alone", hint="put it beside"
+            )

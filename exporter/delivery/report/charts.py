@@ -55,7 +55,9 @@ def orders_by_period(name: str, periods: Sequence[str], orders: Sequence[int]) -
     return picture(name, draw, size=(8.6, 2.2), title="Orders", description=extremes(periods, orders))
 
 
-def money_by_period(name: str, currency: str, periods: Sequence[str], sums: Sequence[Sums]) -> Markup:
+def money_by_period(
+    name: str, currency: str, periods: Sequence[str], sums: Sequence[Sums], *, narrow: bool = False
+) -> Markup:
     """Draw what came in and went out in each period as bars up and down, and the net as a line."""
 
     def draw(figure: Figure) -> None:
@@ -67,14 +69,14 @@ def money_by_period(name: str, currency: str, periods: Sequence[str], sums: Sequ
         net = [float(each.net) for each in sums]
         axes.plot(places, net, color=NET, linewidth=1.4, marker=mark, markersize=3, label="net")
         axes.axhline(0, color=INK, linewidth=0.8)
-        period_ticks(axes, periods)
+        period_ticks(axes, periods, 6 if narrow else 13)
         amount_grid(axes)
         legend(axes)
 
     return picture(
         name,
         draw,
-        size=(8.6, 2.5),
+        size=(5.2, 2.4) if narrow else (8.6, 2.5),
         title=f"Money in {shown(currency)}",
         description=extremes(periods, [each.net for each in sums]),
     )
@@ -116,11 +118,12 @@ def certificates(
 
     def draw(figure: Figure) -> None:
         whole, dense = figure.subplots(2, 1, height_ratios=[1, 5])
-        for row in rows:
-            whole.axvspan(row.start, row.stop, **_span_style(row.proof))
-            whole.axvline(row.start, color=PAPER, linewidth=0.4)
-            if row.repair:
-                whole.plot([(row.start + row.stop) / 2], [1.3], marker="v", color=ALARM, markersize=5, clip_on=False)
+        for proof in Proof:
+            spans = [(row.start, row.stop - row.start) for row in rows if row.proof is proof]
+            whole.broken_barh(spans, (0, 1), **_span_style(proof))
+        whole.vlines([row.start for row in rows[1:]], 0, 1, colors=PAPER, linewidths=0.4)
+        marks = [(row.start + row.stop) / 2 for row in rows if row.repair]
+        whole.plot(marks, [1.3] * len(marks), "v", color=ALARM, markersize=5, clip_on=False)
         whole.set_ylim(0, 1)
         whole.set_yticks([])
         whole.set_xlim(rows[0].start, rows[-1].stop)
@@ -145,17 +148,19 @@ def certificates(
 
 def _draw_dense(axes: Axes, rows: Sequence[Certified], first: float, last: float) -> None:
     length = max(1.0, last - first)
-    for row in rows:
-        start, stop = max(row.start, first), min(row.stop, last + 1)
-        if stop <= start:
-            continue
-        if row.proof is Proof.MISSING:
-            axes.axvspan(start, stop, **_span_style(row.proof))
-        elif stop - start > _SHORT * length or len(rows) == 1:
-            a_day = row.rows / (stop - start) * 86_400
-            axes.bar(start, a_day, width=stop - start, align="edge", **_span_style(row.proof))
-        if row.repair:
-            axes.plot([(start + stop) / 2], [0], marker="^", color=ALARM, markersize=6, clip_on=False, zorder=5)
+    cut = [(row, max(row.start, first), min(row.stop, last + 1)) for row in rows]
+    seen = [(row, start, stop) for row, start, stop in cut if stop > start]
+    for proof in Proof:
+        of_proof = [(row.rows, start, stop - start) for row, start, stop in seen if row.proof is proof]
+        if proof is Proof.MISSING:
+            for _, start, width in of_proof:
+                axes.axvspan(start, start + width, **_span_style(proof))
+        elif drawn := [each for each in of_proof if each[2] > _SHORT * length or len(rows) == 1]:
+            orders, starts, widths = zip(*drawn, strict=True)
+            heights = [count / width * 86_400 for count, width in zip(orders, widths, strict=True)]
+            axes.bar(starts, heights, width=widths, align="edge", **_span_style(proof))
+    marks = [(start + stop) / 2 for row, start, stop in seen if row.repair]
+    axes.plot(marks, [0] * len(marks), "^", color=ALARM, markersize=6, clip_on=False, zorder=5)
     axes.set_xlim(first, first + length)
     axes.set_title("orders a day, from the first order to the last", loc="left", fontsize=9)
     amount_grid(axes)

@@ -11,12 +11,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from exporter.delivery.report.evidence import Proof
@@ -52,7 +54,7 @@ COLOURS: Mapping[str, str] = {
 }
 """What each colour that is drawn here is called in the page's style; as colours they mean nothing."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "exporter",  # so that the same picture has the same bytes
     "text.parse_math": False,
@@ -84,7 +86,7 @@ def picture(
 ) -> Markup:
     """Draw a picture of `size` inches and return it as an element of the page; `name` is unique in the page."""
     with _styled():
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(hspace=0.12))
         FigureCanvasSVG(figure)
         draw(figure)
         text = io.StringIO()
@@ -97,9 +99,9 @@ def bar_width(periods: Sequence[str]) -> float:
     return 0.76 if len(periods) < 100 else 1.0
 
 
-def period_ticks(axes: Axes, periods: Sequence[str]) -> None:
+def period_ticks(axes: Axes, periods: Sequence[str], at_most: int = 13) -> None:
     """Name the periods below the bars, as many as fit."""
-    step = math.ceil(len(periods) / 13)
+    step = math.ceil(len(periods) / at_most)
     axes.set_xticks(range(0, len(periods), step), periods[::step])
     axes.set_xlim(-0.6, len(periods) - 0.4)
 
@@ -113,8 +115,18 @@ def amount_grid(axes: Axes) -> None:
 
 def legend(axes: Axes) -> None:
     """Put the legend above the picture, in one line where it fits."""
-    labels = axes.get_legend_handles_labels()[1]
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(len(labels), 7), borderaxespad=0.2, handlelength=1.2)
+    handles, labels = axes.get_legend_handles_labels()
+    bars_first = sorted(range(len(labels)), key=lambda at: hasattr(handles[at], "get_linestyle"))
+    handles, labels = [handles[at] for at in bars_first], [labels[at] for at in bars_first]
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=min(len(labels), 7),
+        borderaxespad=0.2,
+        handlelength=1.2,
+    )
 
 
 def compact_numbers() -> FuncFormatter:
@@ -145,7 +157,7 @@ def time_ticks(axes: Axes, zone: dt.tzinfo) -> None:
     axes.set_xticks([second for second, _ in inside], [text for _, text in inside])
 
 
-def extremes(periods: Sequence[str], values: Sequence[float]) -> str:
+def extremes(periods: Sequence[str], values: Sequence[int] | Sequence[Decimal]) -> str:
     """Say between what a picture's values are, for those who can't see it."""
     low, high = (pick(range(len(values)), key=values.__getitem__) for pick in (min, max))
     return (

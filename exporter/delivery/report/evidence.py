@@ -87,7 +87,9 @@ class Pace:
 def certificates(manifest: Mapping[str, Any]) -> list[Certified]:
     """Return all segments and spans without certificate, in order of time."""
     rows = [_certified(segment) for segment in manifest["segments"]]
-    rows += [Certified(**_span(span), proof=Proof.MISSING, segments=0) for span in manifest["missing"]]
+    for span in manifest["missing"]:
+        start, stop = _span(span)
+        rows.append(Certified(start=start, stop=stop, proof=Proof.MISSING, segments=0))
     return sorted(rows, key=lambda row: row.start)
 
 
@@ -142,10 +144,12 @@ def changes(manifest: Mapping[str, Any]) -> dict[str, int]:
 
 def _certified(segment: Mapping[str, Any]) -> Certified:
     confirmed, totals = segment.get("confirmed"), segment["totals"]
+    start, stop = _span(segment)
     known = {proof.value for proof in Proof}
     way = segment["way"] if segment["way"] in known else Proof.OTHER
     return Certified(
-        **_span(segment),
+        start=start,
+        stop=stop,
         proof=Proof.KEPT if confirmed else Proof(way),
         rows=segment["rows"],
         totals=(min(totals), max(totals)) if totals else None,
@@ -161,8 +165,9 @@ def _confirmed_at(confirmed: Any) -> str:
     return str(confirmed.get("time", "")) if isinstance(confirmed, Mapping) else str(confirmed)
 
 
-def _span(span: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(dt.datetime.fromisoformat(span[name]).timestamp()) for name in ("start", "stop")}
+def _span(span: Mapping[str, Any]) -> tuple[int, int]:
+    start, stop = (int(dt.datetime.fromisoformat(span[name]).timestamp()) for name in ("start", "stop"))
+    return start, stop
 
 
 def _join(rows: Iterable[Certified]) -> Certified:

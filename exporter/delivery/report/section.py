@@ -7,6 +7,7 @@ import hashlib
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -108,8 +109,11 @@ def section_of(place: int, name: str | None, result: Result, figures: Figures, l
         columns=limits.statuses,
     )
     most = [(currency, whole) for currency, whole in figures.by_currency.items() if currency != OTHER]
+    draw = partial(charts.money_by_period, narrow=len(most) > 1) if pictured else None
     money = [
-        _currency_table(f"{prefix}-money-{at}", currency, whole, by_period, starts, names, pictured=pictured)
+        _currency_table(
+            f"{prefix}-money-{at}", currency, whole=whole, by_period=by_period, starts=starts, names=names, draw=draw
+        )
         for at, (currency, whole) in enumerate(most[: limits.currencies])
     ]
     run = pace(manifest)
@@ -212,15 +216,15 @@ def _checks(manifest: Mapping[str, Any], result: Result, spans: Sequence[Certifi
 def _currency_table(
     name: str,
     currency: str,
+    *,
     whole: Sums,
     by_period: Mapping[tuple[int, str], Sums],
     starts: range,
     names: Sequence[str],
-    *,
-    pictured: bool,
+    draw: Callable[..., Markup] | None,
 ) -> CurrencyTable:
     sums = [by_period.get((month, currency), Sums()) for month in starts]
-    picture = charts.money_by_period(name, currency, names, sums) if pictured else None
+    picture = draw and draw(name, currency, names, sums)
     return CurrencyTable(currency=currency, sums=sums, whole=whole, picture=picture)
 
 

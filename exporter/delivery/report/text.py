@@ -34,7 +34,7 @@ def shown(text: object, length: int = LABEL_LENGTH) -> str:
     )
 
 
-def number(value: float) -> str:
+def number(value: int | Decimal) -> str:
     """Return a count with thousands separators."""
     return f"{value:,}"
 
