@@ -13,9 +13,9 @@ from cyclopts import CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from exporter.cli.app import app, environ
-from exporter.cli.exit_codes import Failed, Stopped, report, signals_raise
+from exporter.cli.exit_codes import Failed, Stopped, report_failure, signals_raise
 from exporter.cli.plan import check, plan
-from exporter.cli.report import report as report_command
+from exporter.cli.report import report
 from exporter.cli.run import run
 from exporter.cli.simulate import demo, simulate
 from exporter.cli.status import status, verify
@@ -23,7 +23,7 @@ from exporter.errors import ConfigError
 
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
-__all__ = ["app", "check", "demo", "entry", "main", "plan", "run", "simulate", "status", "verify"]
+__all__ = ["app", "check", "demo", "entry", "main", "plan", "report", "run", "simulate", "status", "verify"]
 
 
 @app.command(name="--install-completion")
@@ -56,15 +56,17 @@ def main(tokens: Sequence[str] | None = None) -> int:
             print(end="", flush=True)
             return code
     except CycloptsError as error:
-        return report(_wrong(error), as_json=as_json, verbose=False)
+        return report_failure(_wrong(error), as_json=as_json, verbose=False)
     except Failed as failed:
-        return report(failed.__cause__ or failed, as_json=failed.as_json, verbose=failed.verbose, facts=failed.facts)
+        return report_failure(
+            failed.__cause__ or failed, as_json=failed.as_json, verbose=failed.verbose, facts=failed.facts
+        )
     except (BrokenPipeError, SystemExit):  # rich, which prints help and version, leaves where the pipe is closed
         # Whoever read our output has enough: nothing is left to say, not even by Python's own flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, Stopped) as error:  # noqa: BLE001  # told, with its exit code
-        return report(error, as_json=as_json, verbose=verbose)
+        return report_failure(error, as_json=as_json, verbose=verbose)
 
 
 def entry() -> NoReturn:

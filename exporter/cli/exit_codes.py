@@ -36,7 +36,9 @@ class Failed(Exception):  # noqa: N818  # it wraps an error: the cause
         self.facts, self.as_json, self.verbose = facts, as_json, verbose
 
 
-def report(error: BaseException, *, as_json: bool, verbose: bool, facts: Mapping[str, Any] | None = None) -> int:
+def report_failure(
+    error: BaseException, *, as_json: bool, verbose: bool, facts: Mapping[str, Any] | None = None
+) -> int:
     """Tell an error on stderr, and with `as_json` on stdout too; return the exit code."""
     code, hint = 1, REPORT
     message = str(error) or type(error).__name__
