@@ -22,6 +22,7 @@ from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import CertificateError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
+from exporter.http.pacer import UNPACED
 from exporter.progress.summary import Summary
 from exporter.store import Manifest, RunFacts, Store, space
 from exporter.vendor.orders import wire_time
@@ -140,11 +141,12 @@ class _Run:
                     failure = error
         if failure is not None and not settings.allow_uncertified:
             raise failure
+        done = client.statistics
         facts = RunFacts(
             complete=failure is None,
-            requests=client.statistics.requests,
-            retries=client.statistics.retries,
-            rate_limited=client.statistics.rate_limited,
+            requests=done.requests,
+            retries=done.retries,
+            rate_limited=done.rate_limited,
             repaired_segments=engine.work.repaired,
             windows=engine.windows,
             final_check=checked,
@@ -152,6 +154,10 @@ class _Run:
             cap=engine.profile.cap,
             padded=engine.profile.padded,
             uncertified=tuple(map(str, sorted(engine.work.missing))) or (str(failure),) * bool(failure),
+            rate=settings.rate if settings.rate <= UNPACED else None,
+            elapsed_seconds=round(time.monotonic() - began, 3),
+            sending_seconds=round(done.sending_seconds, 3),
+            latency_seconds=round(done.latency, 6),
         )
         manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.work.missing)))
         fetched = manifest.rows - self._before

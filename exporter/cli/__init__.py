@@ -17,13 +17,14 @@ from exporter.cli import (  # noqa: F401  # each adds its command to `app`
     completion,
     demo,
     plan,
+    report,
     run,
     simulate,
     status,
     verify,
 )
 from exporter.cli.app import app, environ
-from exporter.cli.reporting import Reporting, current, report
+from exporter.cli.reporting import Reporting, current, report_failure
 from exporter.cli.stopping import Stopped, signals_raise
 from exporter.errors import ConfigError
 
@@ -42,13 +43,13 @@ def main(tokens: Sequence[str] | None = None) -> int:
             print(end="", flush=True)
             return code
     except CycloptsError as error:
-        return report(_wrong(error))
+        return report_failure(_wrong(error))
     except (BrokenPipeError, SystemExit):  # rich, which prints help and version, exits where the pipe is closed
         # The reader of our output has enough: nothing more is written, not even by Python's own flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, Stopped) as error:  # noqa: BLE001  # reported, with its exit code
-        return report(error)
+        return report_failure(error)
 
 
 def entry() -> NoReturn:

@@ -71,7 +71,7 @@ def warn(line: str) -> None:
         say(f"warning: {line}")
 
 
-def report(error: BaseException) -> int:
+def report_failure(error: BaseException) -> int:
     """Report an error on stderr, in the log, and with `--json` on stdout too; return the exit code.
 
     The cases:

@@ -68,6 +68,8 @@ class ClientStatistics:
     """The most in flight, as found out so far."""
     latency: float
     margin: float
+    sending_seconds: float
+    """From the first departure to the last."""
 
 
 class Client:
@@ -149,6 +151,7 @@ class Client:
             concurrency=self._concurrency.limit,
             latency=self._latency,
             margin=pace.margin,
+            sending_seconds=pace.sending_seconds,
         )
 
     async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:

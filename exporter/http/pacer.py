@@ -41,6 +41,8 @@ class PaceStatistics:
     refusals: int
     margin: float
     persistent: bool
+    sending_seconds: float
+    """From the first departure to the last."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Pacer:
     margin: float = field(init=False)
     unpaced: bool = field(init=False)
     departures: int = field(default=0, init=False)
+    _first: float | None = field(default=None, init=False)
     _last: float = field(default=-math.inf, init=False)
     _paused_until: float = field(default=-math.inf, init=False)
     _grown_at: float = field(default=-math.inf, init=False)
@@ -72,6 +75,7 @@ class Pacer:
 
     def left(self, at: float) -> None:
         """Count a request that left."""
+        self._first = at if self._first is None else self._first
         self._last = max(self._last, at)
         self.departures += 1
 
@@ -112,5 +116,9 @@ class Pacer:
     def statistics(self) -> PaceStatistics:
         """Return what was counted and learned so far."""
         return PaceStatistics(
-            departures=self.departures, refusals=self._refusals, margin=self.margin, persistent=self.persistent
+            departures=self.departures,
+            refusals=self._refusals,
+            margin=self.margin,
+            persistent=self.persistent,
+            sending_seconds=0.0 if self._first is None else self._last - self._first,
         )

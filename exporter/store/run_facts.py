@@ -32,6 +32,14 @@ class RunFacts:
     """Spans were asked with a second more on both sides: their totals count more than their rows."""
     uncertified: tuple[str, ...] = ()
     """Spans without certificate, or what the final check found to differ."""
+    rate: float | None = None
+    """Requests a second that were allowed; None if there was no limit, or the manifest is older than this fact."""
+    elapsed_seconds: float | None = None
+    """How long the run took, up to the writing of the manifest."""
+    sending_seconds: float | None = None
+    """The time from the first request's departure to the last one's."""
+    latency_seconds: float | None = None
+    """From a request's departure to its response, smoothed, at the end of the run."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the manifest holds it."""

@@ -1,0 +1,61 @@
+"""Write a page that shows what a result holds and what proves it: HTML in one file, for people and auditors."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter.delivery.report.figures import figures_of
+from exporter.delivery.report.page import render
+from exporter.delivery.report.section import section_of
+from exporter.delivery.report.tables import FULL, LEAST, SHORT
+from exporter.errors import ConfigError
+from exporter.result import Result
+from exporter.store.disk import Disk
+from exporter.store.verify import verify
+
+MOST_BYTES = 3_000_000
+"""A page's size at most, whatever the data: where it would be larger, each result is shown in less detail."""
+
+SUFFIXES = frozenset({".html", ".htm"})
+
+
+def write(results: Sequence[tuple[str | None, Result]], file: Path) -> int:
+    """Verify results, each with its team's name, write a page of them to `file`, and return the page's size in bytes.
+
+    Raise CertificateError if a result is not what was certified, ConfigError if `file` can't be a page.
+    """
+    _check_place(file, [result.out for _, result in results])
+    for _, result in results:
+        verify(result.out)
+    content = page_of(results)
+    Disk().write_whole(file, content)
+    return len(content)
+
+
+def page_of(results: Sequence[tuple[str | None, Result]]) -> bytes:
+    """Return the page, in as much detail as `MOST_BYTES` allows."""
+    version = importlib.metadata.version("duoplus-exporter")
+    figures = [figures_of(result.paths) for _, result in results]
+    for limits in (FULL, SHORT, LEAST):
+        sections = [
+            section_of(place, name, result, each, limits)
+            for place, ((name, result), each) in enumerate(zip(results, figures, strict=True), start=1)
+        ]
+        content = render(sections, version=version)
+        if len(content) <= MOST_BYTES:
+            return content
+    return render(sections[:0], version=version)
+
+
+def _check_place(file: Path, outs: Sequence[Path]) -> None:
+    if file.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{file} is no name for a page", hint="choose one that ends in .html")
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder", hint="choose another --output")
+    for out in outs:
+        if out.resolve() in file.resolve().parents:
+            raise ConfigError(
+                f"{file} is inside {out}, which holds the files of the result alone", hint="put it beside"
+            )
