@@ -13,6 +13,8 @@ from cyclopts import CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from exporter.cli.app import app, environ
+from exporter.cli.convert import convert
+from exporter.cli.diff import diff
 from exporter.cli.exit_codes import Failed, Stopped, report, signals_raise
 from exporter.cli.plan import check, plan
 from exporter.cli.run import run
@@ -22,7 +24,7 @@ from exporter.errors import ConfigError
 
 USAGE = "exporter --help shows the commands, exporter run --help the options of run"
 
-__all__ = ["app", "check", "demo", "entry", "main", "plan", "run", "simulate", "status", "verify"]
+__all__ = ["app", "check", "convert", "demo", "diff", "entry", "main", "plan", "run", "simulate", "status", "verify"]
 
 
 @app.command(name="--install-completion")

@@ -1,0 +1,1 @@
+"""Hand a finished result on, in the formats that others read."""
