@@ -48,9 +48,9 @@ def convert(results: Results, file: Path, *, overwrite: bool = False, bom: bool 
         if not result.complete
     ]
     with output_file(file, results, overwrite=overwrite) as partial:
+        check_parts(results)
         schema = _schema(results)
         opened = XlsxFile(partial, schema) if kind == ".xlsx" else CsvFile(partial, schema, bom=bom)
-        check_parts(results)
         with opened as written:
             for team, result in results:
                 for table in tables(result):
