@@ -20,7 +20,8 @@ from store import BEGIN, DISTINCT, SEGMENT, later, tables
 from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
-from exporter.store import Store
+from exporter.crawl.threads import InOrder, threads
+from exporter.store import RunFacts, Store
 
 PEAK = """
 import pathlib, re, sys, time
@@ -52,13 +53,18 @@ def write(out: Path, rows: int, distinct: list[pa.Table]) -> None:
     """Write a result of at most so many rows."""
     schema = columns.schema(timezone="Asia/Shanghai", language="en")
     whole = Span(BEGIN, BEGIN + rows)
-    store = Store.open(out, {"rows": rows}, schema=schema, whole=whole, compression="zstd")
-    for start in range(0, rows, SEGMENT):
-        table = later(distinct[start // SEGMENT % len(distinct)], start - start % DISTINCT).combine_chunks()
-        span = Span(BEGIN + start, BEGIN + start + SEGMENT)
-        proof = Certificate(span=span, rows=len(table), totals=(len(table),), requests=20, fetched_from=0, fetched_to=0)
-        store.commit(proof, table)
-    store.finish({})
+    with threads() as pools:
+        executor = InOrder(pools.parts)
+        query = {"rows": rows}
+        store = Store.open(out, query, schema=schema, whole=whole, compression="zstd", parts_executor=executor)
+        assert isinstance(store, Store)
+        for start in range(0, rows, SEGMENT):
+            table = later(distinct[start // SEGMENT % len(distinct)], start - start % DISTINCT).combine_chunks()
+            span, count = Span(BEGIN + start, BEGIN + start + SEGMENT), len(table)
+            store.commit(
+                Certificate(span=span, rows=count, totals=(count,), requests=20, fetched_from=0, fetched_to=0), table
+            )
+        store.finish(RunFacts())
 
 
 def measured(*command: str | Path) -> None:

@@ -96,7 +96,7 @@ def test_diff_prints_the_counts_as_json_and_exits_as_asked(capsys: pytest.Captur
 
 
 def test_diff_says_how_two_queries_differ_and_compares_them(capsys: pytest.CaptureFixture[str]) -> None:
-    result(Path("other"), NEW, asked=QUERY | {"type": [7]})
+    result(Path("other"), NEW, query=QUERY | {"type": [7]})
     assert main(["diff", "old", "other", "--json"]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["changed"] == 2

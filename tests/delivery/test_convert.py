@@ -31,7 +31,7 @@ from exporter.delivery.xlsx_file import XlsxFile
 from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.store.finished import finished
 from tests.store.orders import BEGIN, record
-from tests.store.test_diff import OLD, changed, result, teams
+from tests.store.test_diff import OLD, result, teams
 
 ZONE = "America/New_York"
 SCHEMA = columns.schema(timezone=ZONE, language="en")
@@ -182,9 +182,11 @@ def test_a_byte_order_mark_comes_on_demand(tmp_path: Path) -> None:
 
 
 def test_money_shows_two_to_four_decimals_and_order_numbers_are_texts(tmp_path: Path) -> None:
-    rows = changed(OLD[:3], status="Paid", places=[])
-    for one, total in zip(rows, ["-$21.90", "$0.1234", "$12345678901234.5678"], strict=True):
-        one |= {"total": total, "order_id": "20260212113455000" + one["order_id"][-1]}
+    totals = ["-$21.90", "$0.1234", "$12345678901234.5678"]
+    rows = [
+        one | {"total": total, "order_id": f"20260212113455000{place}"}
+        for place, (one, total) in enumerate(zip(OLD[:3], totals, strict=True))
+    ]
     convert(finished(result(tmp_path / "orders", rows)), tmp_path / "orders.xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "orders.xlsx").active
     assert [cell.value for cell in sheet["I"]] == ["total", -21.9, 0.1234, "12345678901234.5678"]

@@ -127,7 +127,7 @@ def test_only_so_many_changes_are_kept_and_all_are_given(tmp_path: Path) -> None
 
 def test_another_query_and_a_result_that_is_not_certified_are_told(tmp_path: Path) -> None:
     old = result(tmp_path / "old", OLD)
-    new = result(tmp_path / "new", OLD, asked=QUERY | {"status": [1], "end": "2024-02-01"})
+    new = result(tmp_path / "new", OLD, query=QUERY | {"status": [1], "end": "2024-02-01"})
     (note,) = exporter.diff(old, new).notes
     assert note == (
         'the two were asked for differently: end was "2023-11-16" and is now "2024-02-01"; '
