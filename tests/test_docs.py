@@ -59,7 +59,7 @@ def reference() -> ModuleType:
     return module
 
 
-EXAMPLES = {"README.md": 10, "completeness.md": 1, "format.md": 3, "recipes.md": 18}
+EXAMPLES = {"README.md": 10, "completeness.md": 1, "format.md": 3, "recipes.md": 21}
 """How many examples a page has: none of them escapes the pattern that finds them."""
 
 

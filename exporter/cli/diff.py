@@ -47,7 +47,7 @@ def diff(
     exit_code: Annotated[bool, Parameter(help="Exit with 4 if the two differ.", negative="")] = False,
     **given: Any,
 ) -> int:
-    """Tell which orders of NEW were added, changed or vanished since OLD. Sends nothing.
+    """Report which orders of NEW were added, changed or vanished since OLD. Sends nothing.
 
     An order has changed if its status or expired_at has; another countdown alone is none. Each is a folder, a file, or
     a folder of teams.

@@ -155,9 +155,9 @@ def _tied(table: pa.Table) -> pa.BooleanArray | None:
 
 
 def numbered(columns: Iterable[pa.Array]) -> pa.Int64Array:
-    """Return numbers from 0 on, the same exactly for the rows that have the same values in all columns.
+    """Return numbers from 0, the same exactly for the rows that have the same values in all columns.
 
-    The columns that differ in most rows come best first: none is read once all rows are told apart.
+    The columns that differ in most rows come best first: no more are read once all rows differ.
     """
     numbers: pa.Int64Array | None = None
     for column in columns:
@@ -172,7 +172,7 @@ def numbered(columns: Iterable[pa.Array]) -> pa.Int64Array:
 
 
 def identity_columns(table: pa.Table) -> Iterator[pa.Array]:
-    """Give the columns of what never changes of an order, those that differ in most orders first."""
+    """Yield the columns of what never changes of an order, those that differ in most orders first."""
     yield whole(table["order_id"])
     yield whole(table["created_at"]).view(pa.int64())
     for name in ("total", "currency", "type", "product", "description"):

@@ -19,7 +19,7 @@ from exporter.columns.arrays import strings, whole
 from exporter.errors import ConfigError
 from exporter.result import Diff, Result
 from exporter.store.finished import Results, check_parts, tables
-from exporter.store.manifest import differences
+from exporter.store.manifest import differences, span_from_json
 
 ADDED, CHANGED, VANISHED = "added", "changed", "vanished"
 
@@ -203,7 +203,7 @@ def _changes(found: columns.Difference, schema: pa.Schema, team: str | None) -> 
 
 
 def _notes(team: str | None, old: Result | None, new: Result | None) -> Iterator[str]:
-    """Tell what keeps two results from being compared like with like."""
+    """Report what keeps two results from being compared like with like."""
     of = "" if team is None else f"team {team}: "
     if old is None or new is None:
         yield f"{of}only the {'new' if old is None else 'old'} one has this team"
@@ -211,7 +211,10 @@ def _notes(team: str | None, old: Result | None, new: Result | None) -> Iterator
     for name, result in (("old", old), ("new", new)):
         if not result.complete:
             yield f"{of}the {name} result is not certified: orders may be missing in it"
-    ranges = [{"range": result.manifest["range"]} for result in (old, new)]
-    queries = differences(old.manifest["query"], new.manifest["query"]) + differences(*ranges)
+    asked = [result.manifest["query"] for result in (old, new)]
+    queries = differences(*asked)
+    if all(asked[0].get(name) == asked[1].get(name) for name in ("start", "end")):  # an open end was another time's
+        spans = [str(span_from_json(result.manifest["range"])) for result in (old, new)]
+        queries += [f"the range was {spans[0]} and is now {spans[1]}"] if spans[0] != spans[1] else []
     if queries:
         yield f"{of}the two were asked for differently: {'; '.join(queries)}"

@@ -52,12 +52,12 @@ def check_parts(results: Results) -> None:
     ]
     if found:
         raise CertificateError(
-            "\n- ".join(["these parts are damaged:", *found]), hint="exporter verify tells all; export it again"
+            "\n- ".join(["these parts are damaged:", *found]), hint="exporter verify lists all that is wrong; export it again"
         )
 
 
 def tables(result: Result) -> Iterator[pa.Table]:
-    """Give all rows in their order, a row group at a time; raise CertificateError that names a part it can't read."""
+    """Yield all rows in their order, a row group at a time; raise CertificateError that names a part it can't read."""
     for path in result.paths:
         try:
             with pq.ParquetFile(path) as file:

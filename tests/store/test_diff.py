@@ -140,6 +140,17 @@ def test_another_query_and_a_result_that_is_not_certified_are_told(tmp_path: Pat
     assert "the old result is not certified" in exporter.diff(doubtful, old).notes[0]
 
 
+def test_another_range_of_the_same_query_is_told(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for out, seconds in ((old, SECONDS), (new, SECONDS + 86_400)):
+        export(out, list(segments(table(OLD), cuts(4, seconds=seconds))), query=QUERY | {"end": None})
+    (note,) = exporter.diff(old, new).notes
+    assert note == (
+        "the two were asked for differently: the range was [2023-11-15T06:13:20+08:00, 2024-01-14T06:13:20+08:00) "
+        "and is now [2023-11-15T06:13:20+08:00, 2024-01-15T06:13:20+08:00)"
+    )
+
+
 def teams(out: Path, **records: Sequence[Record]) -> Path:
     out.mkdir()
     for name, rows in records.items():
