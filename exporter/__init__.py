@@ -4,7 +4,7 @@ result = exporter.run("orders", start="2024-01-01")
 frame = result.to_pandas()
 """
 
-from exporter.api import arun, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
+from exporter.api import arun, diff, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
 from exporter.config.options import Options
 from exporter.errors import (
     ApiError,
@@ -17,12 +17,13 @@ from exporter.errors import (
     UnauthorizedError,
 )
 from exporter.events import Event
-from exporter.result import Result
+from exporter.result import Diff, Result
 
 __all__ = [
     "ApiError",
     "CertificateError",
     "ConfigError",
+    "Diff",
     "DiskError",
     "Event",
     "ExportError",
@@ -32,6 +33,7 @@ __all__ = [
     "Result",
     "UnauthorizedError",
     "arun",
+    "diff",
     "open",
     "records",
     "run",

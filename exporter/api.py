@@ -19,7 +19,7 @@ from exporter.events import Event, ignore
 from exporter.progress.displays import display_for, in_notebook
 from exporter.progress.reporter import ProgressReporter, watching
 from exporter.progress.summary import summary_text
-from exporter.result import Result
+from exporter.result import Diff, Result
 from exporter.vendor.orders import Record
 
 if TYPE_CHECKING:
@@ -90,6 +90,18 @@ def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open,
         paths=tuple(layout.part(part.name) for part in manifest.parts),
         manifest=json.loads(layout.manifest.read_bytes()),
     )
+
+
+def diff(old: str | os.PathLike[str] | Result, new: str | os.PathLike[str] | Result) -> Diff:
+    """Return how the orders of a result, or of a folder of teams, differ from those of an older one.
+
+    Raise CertificateError that names the damaged parts of either, OutputError or ConfigError if one is no result.
+    """
+    from exporter.store.diff import diff as compared  # noqa: PLC0415  # heavy
+    from exporter.store.finished import finished  # noqa: PLC0415
+
+    results = ([(None, one)] if isinstance(one, Result) else finished(one) for one in (old, new))
+    return compared(*results, write=lambda _: None)
 
 
 def records(table: pa.Table) -> Iterator[Record]:

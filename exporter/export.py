@@ -19,13 +19,16 @@ from exporter.certify.spans import Span, gaps, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.engine import MISSING_AT_MOST, Engine
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
-from exporter.errors import CertificateError, OutputError
+from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.http.pacer import UNPACED
 from exporter.progress.summary import Summary
 from exporter.store import Manifest, RunFacts, Store, space
 from exporter.vendor.orders import wire_time
+
+CONVERTED = (".csv", ".xlsx")
+"""Endings of the files that `convert` makes of a result."""
 
 
 async def export(
@@ -36,6 +39,11 @@ async def export(
     The threads of `pools` are shared with other exports; without them this one starts its own, and ends them.
     Raise an ExportError if it can't be done; what is committed stays.
     """
+    if out.suffix in CONVERTED:
+        raise ConfigError(
+            f"{out}: a result is a folder, or a file whose name ends in .parquet",
+            hint=f"export to {out.stem}, then: exporter convert {out.stem} {out.name}",
+        )
     began = time.monotonic()
     with nullcontext(pools) if pools else threads() as shared:
         on_disk = off_loop(InOrder(shared.disk))

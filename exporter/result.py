@@ -90,6 +90,38 @@ class Result:
         return first.astimezone(zone).isoformat(), last.astimezone(zone).isoformat()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """What differs between two results: numbers of orders, and the orders themselves.
+
+    `changed` are those of the same identity with another status or `expired_at`; another countdown alone is the same.
+    """
+
+    added: int
+    changed: int
+    vanished: int
+    same: int
+    by_status: Mapping[tuple[str | None, str | None], int] = field(repr=False)
+    """Of the changed, added and vanished: orders by old and new status, None where there is no order."""
+    by_month: Mapping[str, Mapping[str, int]] = field(repr=False)
+    """Orders by month, as `2025-12`, of their creation, and by `added`, `changed`, `vanished`."""
+    notes: tuple[str, ...]
+    """How the two were asked for differently, and what else keeps them from being compared like with like."""
+    changes: pa.Table = field(repr=False)
+    """A row for each order that is not the same, with the columns of a result, and before them `change`, `old_status`
+    and `old_expired_at`. A vanished order is as it was. With teams, there is a column `team`."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of orders added, changed, vanished and the same."""
+        return {"added": self.added, "changed": self.changed, "vanished": self.vanished, "same": self.same}
+
+    @property
+    def differ(self) -> bool:
+        """Whether any order was added, changed or vanished."""
+        return bool(self.added or self.changed or self.vanished)
+
+
 def _needed(library: str) -> Any:
     """Return an optional library; raise ImportError that says how to install it."""
     from importlib import import_module  # noqa: PLC0415

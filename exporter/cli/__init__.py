@@ -15,7 +15,9 @@ from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, Unkno
 from exporter.cli import (  # noqa: F401  # each adds its command to `app`
     check,
     completion,
+    convert,
     demo,
+    diff,
     plan,
     report,
     run,

@@ -7,8 +7,10 @@ alone can't give back is stored in `_extra`.
 
 from exporter.columns.arrays import integers
 from exporter.columns.decode import typed
+from exporter.columns.difference import Difference, difference
 from exporter.columns.extras import Extras, extras
 from exporter.columns.gather import Cells, gather
+from exporter.columns.local_times import iso, local
 from exporter.columns.table import (
     SECOND,
     before,
@@ -28,8 +30,10 @@ from exporter.columns.table import (
 __all__ = [
     "SECOND",
     "Cells",
+    "Difference",
     "Extras",
     "before",
+    "difference",
     "extras",
     "gather",
     "identities",
@@ -37,6 +41,8 @@ __all__ = [
     "in_order",
     "instants",
     "integers",
+    "iso",
+    "local",
     "ordered",
     "place_of",
     "records",

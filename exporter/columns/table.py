@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -92,14 +92,12 @@ def identities(table: pa.Table) -> pa.Int64Array:
     if tied is None:
         return numbers
     doubtful = pc.is_in(numbers, value_set=order.filter(tied).cast(pa.int64()))
-    return pc.replace_with_mask(numbers, doubtful, pc.bit_wise_not(_closer_identities(table.filter(doubtful))))
+    return pc.replace_with_mask(numbers, doubtful, pc.bit_wise_not(numbered(identity_columns(table.filter(doubtful)))))
 
 
 def identity_keys(table: pa.Table) -> list[tuple[Any, ...]]:
     """Return what never changes of each order, to compare a few rows of several tables."""
-    return list(
-        zip(table["order_id"].to_pylist(), *(column.to_pylist() for column in _identity_columns(table)), strict=True)
-    )
+    return list(zip(*(column.to_pylist() for column in identity_columns(table)), strict=True))
 
 
 def repeated(table: pa.Table) -> int:
@@ -107,7 +105,7 @@ def repeated(table: pa.Table) -> int:
     tied = _tied(table)
     if tied is None:
         return 0
-    count: int = tied.true_count - pc.count_distinct(_closer_identities(table.filter(tied))).as_py()
+    count: int = tied.true_count - pc.count_distinct(numbered(identity_columns(table.filter(tied)))).as_py()
     return count
 
 
@@ -156,39 +154,44 @@ def _tied(table: pa.Table) -> pa.BooleanArray | None:
     return pc.or_(pa.concat_arrays([_FALSE, same]), pa.concat_arrays([same, _FALSE]))
 
 
-def _closer_identities(table: pa.Table) -> pa.Int64Array:
-    """Return numbers from 0, equal for equal identities: field by field, until all rows differ."""
-    numbers = whole(table["order_id"]).dictionary_encode().indices.cast(pa.int64())
-    for column in _identity_columns(table):
+def numbered(columns: Iterable[pa.Array]) -> pa.Int64Array:
+    """Return numbers from 0, the same exactly for the rows that have the same values in all columns.
+
+    The columns that differ in most rows come best first: no more are read once all rows differ.
+    """
+    numbers: pa.Int64Array | None = None
+    for column in columns:
         encoded = column.dictionary_encode(null_encoding="encode")
-        pairs = pc.add(pc.multiply(numbers, pc.count(encoded.dictionary, mode="all")), encoded.indices)
-        distinct = pairs.dictionary_encode()
-        numbers = distinct.indices.cast(pa.int64())
-        if len(distinct.dictionary) == len(table):
+        if numbers is not None:
+            values = integers([len(encoded.dictionary)])[0]
+            encoded = pc.add(pc.multiply(numbers, values), encoded.indices).dictionary_encode()
+        numbers = encoded.indices.cast(pa.int64())
+        if len(encoded.dictionary) == len(column):
             break
     return numbers
 
 
-def _identity_columns(table: pa.Table) -> Iterator[pa.Array]:
-    """Yield the columns of an identity except its number, those that distinguish most orders first."""
+def identity_columns(table: pa.Table) -> Iterator[pa.Array]:
+    """Yield the columns of what never changes of an order, those that differ in most orders first."""
+    yield whole(table["order_id"])
     yield whole(table["created_at"]).view(pa.int64())
     for name in ("total", "currency", "type", "product", "description"):
         yield whole(table[name])
-    yield _identity_extra(whole(table["_extra"]))
+    yield extra_of(whole(table["_extra"]), IDENTITY_FIELDS)
 
 
-def _identity_extra(extra: pa.StringArray) -> pa.StringArray:
-    """Return what `_extra` keeps of the fields that never change."""
+def extra_of(extra: pa.StringArray, fields: Collection[str]) -> pa.StringArray:
+    """Return what each text of `_extra` keeps of some fields, `""` for nothing."""
     if extra.null_count == len(extra):
         return pc.coalesce(extra, EMPTY)
-    return strings("" if text is None else _identity_part(text) or "" for text in extra.to_pylist())
+    return strings("" if text is None else _part_of(text, fields) or "" for text in extra.to_pylist())
 
 
-def _identity_part(text: str) -> str | None:
+def _part_of(text: str, fields: Collection[str]) -> str | None:
     kept, missing = unpack(text)
     return pack(
-        {name: value for name, value in kept.items() if name in IDENTITY_FIELDS},
-        missing=[name for name in missing if name in IDENTITY_FIELDS],
+        {name: value for name, value in kept.items() if name in fields},
+        missing=[name for name in missing if name in fields],
     )
 
 

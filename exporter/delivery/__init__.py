@@ -1,1 +1,1 @@
-"""Hand a finished result on: a page that shows it, files for other programs."""
+"""Hand a finished result on: a page that shows it, files in the formats that others read."""

@@ -135,7 +135,7 @@ def _check_parts(manifest: Manifest, layout: Layout) -> Iterator[str]:
     """Check the bytes of each part, and where all are as they were written, the rows."""
     whole = True
     for part in manifest.parts:
-        if problem := _bytes_differ(layout.part(part.name), part):
+        if problem := bytes_differ(layout.part(part.name), part):
             whole = False
             yield problem
     if not whole:
@@ -152,7 +152,8 @@ def _check_parts(manifest: Manifest, layout: Layout) -> Iterator[str]:
     yield from rows.end()
 
 
-def _bytes_differ(path: Path, part: Part) -> str | None:
+def bytes_differ(path: Path, part: Part) -> str | None:
+    """Return what is wrong with the file of a part, None if it is as it was written."""
     try:
         if path.stat().st_size != part.bytes:
             return f"{part.name} has {path.stat().st_size:,} bytes, not {part.bytes:,}"

@@ -1,0 +1,95 @@
+"""Read finished results: one, or those of the teams of a folder, their parts as they were written or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exporter.errors import CertificateError, OutputError
+from exporter.result import Result
+from exporter.store.layout import Layout, published
+from exporter.store.manifest import Part, loads
+from exporter.store.verify import bytes_differ
+
+Results = Sequence[tuple[str | None, Result]]
+"""The results of teams by name, in order of the names; of one result without teams the name is None."""
+
+TEAMS = "_teams.json"
+_TEAM = "team="
+
+
+def finished(out: str | os.PathLike[str]) -> Results:
+    """Return the result in OUT, or those of its teams.
+
+    Raise OutputError or ConfigError if OUT holds no finished result, CertificateError if what it holds is damaged.
+    """
+    path = Path(out)
+    teams = sorted(folder for folder in path.glob(f"{_TEAM}*") if folder.is_dir()) if path.is_dir() else []
+    listed = path / TEAMS
+    if not teams and not listed.is_file():
+        return [(None, _result(path))]
+    found = [(folder.name.removeprefix(_TEAM), folder) for folder in teams]
+    results = [(name, _result(folder)) for name, folder in found if Layout.of(folder).manifest.exists()]
+    if lost := sorted(_complete_teams(listed) - {name for name, _ in results}):
+        raise CertificateError(f"{out} is damaged: the result of {', '.join(lost)} is missing, which {TEAMS} lists")
+    if not results:
+        raise OutputError(f"there is no finished export of any team in {out}")
+    return results
+
+
+def check_parts(results: Results) -> None:
+    """Raise CertificateError that names each part that is missing or not as it was written."""
+    found = [
+        f"{path}: {problem}"
+        for _, result in results
+        for path, part in zip(result.paths, result.manifest["parts"], strict=True)
+        if (problem := bytes_differ(path, Part(**part)))
+    ]
+    if found:
+        raise CertificateError(
+            "\n- ".join(["these parts are damaged:", *found]),
+            hint="exporter verify lists all that is wrong; export it again",
+        )
+
+
+def tables(result: Result) -> Iterator[pa.Table]:
+    """Yield all rows in their order, a row group at a time; raise CertificateError that names a part it can't read."""
+    for path in result.paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                for number in range(file.num_row_groups):
+                    yield file.read_row_group(number, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise CertificateError(f"{path} can't be read: {error}") from error
+
+
+def _result(out: Path) -> Result:
+    layout = Layout.of(out)
+    if not layout.manifest.is_file():
+        published(layout)  # says what OUT holds instead
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
+    text = layout.manifest.read_bytes()
+    manifest, wrong = loads(text, path=layout.manifest)
+    if wrong:
+        raise CertificateError(f"{layout.manifest} was changed by hand or damaged: {'; '.join(wrong)}")
+    return Result(
+        out=out,
+        paths=tuple(layout.part(part.name) for part in manifest.parts),
+        manifest=orjson.loads(text),
+    )
+
+
+def _complete_teams(path: Path) -> set[str]:
+    """Return the teams that a folder's own list calls complete."""
+    if not path.is_file():
+        return set()
+    try:
+        teams = orjson.loads(path.read_bytes())["teams"]
+        return {name for name, facts in teams.items() if facts["state"] == "complete"}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CertificateError(f"{path} is no list of teams that can be read: {error}") from error
