@@ -55,12 +55,16 @@ class Spool:
         self._synced_at = clock()
         self._failure: DiskError | None = None
         self.whole: Span | None = None
+        self.expected: int | None = None
+        """How many orders the range has, as far as the latest run was told."""
         end = 0
         while frame := _frame_at(file, end):
             if "heading" in frame.value:
                 self.heading: dict[str, Any] = frame.value["heading"]
             elif "whole" in frame.value:
                 self.whole = span_from_json(frame.value["whole"])
+            elif "expected" in frame.value:
+                self.expected = frame.value["expected"]
             else:
                 self._keep(CommittedSegment.from_json(frame.value["segment"]), end)
             end = frame.stop
@@ -98,6 +102,12 @@ class Spool:
         self._append({"whole": span_to_json(whole)})
         self.sync()
         self.whole = whole
+
+    def expect(self, orders: int) -> None:
+        """Record how many orders the range has; it is durable with the next segment."""
+        if orders != self.expected:
+            self._append({"expected": orders})
+            self.expected = orders
 
     def add(self, segment: CommittedSegment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""
