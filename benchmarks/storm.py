@@ -1,8 +1,8 @@
 """Storm whole exports for some minutes: kill, stop and damage them at random, then let the same command finish.
 
 Run: python -m tests.storm [seconds] [seed]. Each export must end with the bytes of an undisturbed one, whatever was
-done to it; no process may end with a traceback or an exit code that the README does not list for what happened; and damage
-to a finished result must be found. Prints what was done and what came of it.
+done to it; no process may end with a traceback or an exit code that the README does not list for what happened; and
+damage to a finished result must be found. Prints what was done and what came of it.
 """
 
 from __future__ import annotations

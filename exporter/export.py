@@ -115,6 +115,7 @@ class _Run:
         self._on_event = on_event
         self._before = sum(one.rows for one in store.certificates)
         self._rows = self._before
+        self._expected: int | None = None
 
     async def run(self, began: float) -> Summary:
         """Cover what is left, check the whole, write the result."""
@@ -184,6 +185,7 @@ class _Run:
         """Pass an event on; warn when it announces more orders than the disk has space for."""
         self._on_event(event)
         if isinstance(event, Started) and event.total is not None:
+            self._expected = event.total
             room = space(self._out, event.total - event.committed)
             if not room.enough:
                 self._on_event(Noticed(message=f"the disk of {self._out} is too small: {room}"))
@@ -207,6 +209,8 @@ class _Run:
         self._on_event(Committed(start=span.start, stop=span.stop, rows=certificate.rows, total_rows=self._rows))
 
     def _store_segment(self, certificate: Certificate, table: pa.Table) -> None:
+        if self._expected is not None:
+            self._store.expect(self._expected)
         self._store.commit(with_extras(certificate, table, strict=self._settings.strict_values), table)
 
 

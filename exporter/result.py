@@ -129,4 +129,4 @@ def _needed(library: str) -> Any:
     try:
         return import_module(library)
     except ImportError as error:
-        raise ImportError(f"{library} is not installed: pip install 'duoplus-exporter[{library}]'") from error
+        raise ImportError(f"{library} is not installed: pip install {library}") from error

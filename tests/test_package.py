@@ -167,4 +167,4 @@ def test_the_demonstration_runs_in_a_bare_environment(bare: Path, tmp_path: Path
 def test_a_missing_library_is_named_in_a_bare_environment(bare: Path) -> None:
     program = "import exporter.result; exporter.result._needed('pandas')"
     done = subprocess.run([bare / "python", "-c", program], check=False, capture_output=True, text=True)
-    assert "pip install 'duoplus-exporter[pandas]'" in done.stderr
+    assert "pandas is not installed: pip install pandas" in done.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import aclosing
 from decimal import Decimal
@@ -54,10 +56,43 @@ def test_a_result_tells_what_it_is(result: exporter.Result) -> None:
     assert (result.rows, result.complete, [path.name for path in result.paths]) == (ROWS, True, ["part-00000.parquet"])
     assert result.manifest["counts"]["rows"] == ROWS
     assert repr(result).startswith(
-        "<exporter.Result: 2,600 orders from 2015-01-01T07:00:00+08:00".replace("+01", "+01")[:30]
+        "<exporter.Result: 2,600 orders from 2015-01-01T00:00:00+01:00 to 2025-12-31T17:00:00+01:00, 1 file in "
     )
     assert repr(exporter.open(result.out)) == repr(result)
     assert "simulator" not in str(result.manifest)
+
+
+def test_a_notebook_shows_a_result_as_a_table_in_which_nothing_is_markup(result: exporter.Result) -> None:
+    table = result._repr_html_()
+    assert "<th>orders</th><td>2,600, complete and certified</td>" in table
+    assert "2015-01-01T00:00:00+01:00 to 2025-12-31T17:00:00+01:00" in table
+    elsewhere = dataclasses.replace(result, out=Path("<script>alert(1)</script>"))
+    assert "<script>" not in elsewhere._repr_html_()
+    manifest = {**result.manifest, "missing": [{}]}
+    assert "not certified" in dataclasses.replace(result, manifest=manifest)._repr_html_()
+
+
+def test_the_hint_of_an_error_is_a_note_that_tracebacks_show(tmp_path: Path) -> None:
+    with pytest.raises(exporter.OutputError) as caught:
+        exporter.open(tmp_path / "nothing")
+    assert caught.value.__notes__ == [f"hint: {caught.value.hint}"]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert f"hint: exporter status {tmp_path / 'nothing'} shows what is there" in shown
+    assert not hasattr(exporter.ExportError("no hint"), "__notes__")
+
+
+def test_a_notebook_shows_the_end_of_the_bar_and_the_summary(
+    access: Access, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.api.in_notebook", lambda: True)
+    monkeypatch.setattr("exporter.progress.displays.in_notebook", lambda: True)
+    exporter.run(tmp_path / "orders", **access)
+    shown = capsys.readouterr().err
+    bar, *summary = (line.rpartition("\r")[2] for line in shown.split("\n")[:-1])
+    assert bar.startswith("100%|")
+    assert "2,600 of 2,600 orders" in bar
+    assert summary[0].startswith("Complete: 2,600 orders from ")
+    assert summary[-1] == f"pandas    pandas.read_parquet({str(tmp_path / 'orders')!r})"
 
 
 def test_each_library_reads_the_same_money_and_times(result: exporter.Result, table: pa.Table) -> None:
@@ -173,7 +208,7 @@ def test_open_tells_what_is_missing(result: exporter.Result, access: Access, tmp
 
 def test_a_missing_library_tells_how_to_get_it(result: exporter.Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(ImportError, match=r"pip install 'duoplus-exporter\[polars\]'"):
+    with pytest.raises(ImportError, match="polars is not installed: pip install polars"):
         result.to_polars()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -31,8 +32,10 @@ def simulate(*, options: Annotated[SimulatorOptions, Parameter(name="*")] = Simu
     except BrokenPipeError:
         raise
     except OSError as error:
+        # asyncio words it with the address as a tuple; numbers below 0 are those of a name that was not found
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigError(
-            f"the simulator can't listen on {options.host}, port {options.port}: {error.strerror or error}",
+            f"the simulator can't listen on {options.host}, port {options.port}: {reason}",
             hint="--port 0 takes any free port",
         ) from error
     return 0

@@ -220,9 +220,7 @@ class ConnectionOptions(TypedDict, total=False):
     rate: Annotated[float, Option("Requests a second that the API allows.", parsers.number(), 1, default=1)]
     concurrency: Annotated[
         int,
-        Option(
-            "Requests in flight at most, 1 to 256.", parsers.whole(1, 256), 8, unset="as many as raise the throughput"
-        ),
+        Option("Requests in flight at most, 1 to 256.", parsers.whole(1, 256), 8, unset="automatic"),
     ]
     timeout: Annotated[float, Option("Seconds to wait for one response.", parsers.number(), 60, default=60)]
     max_attempts: Annotated[int, Option("Attempts at one request, 1 to 100.", parsers.whole(1, 100), 8, default=8)]
@@ -241,7 +239,7 @@ class RunOptions(TypedDict, total=False):
             "Windows of the range exported in parallel, 1 to 256.",
             parsers.whole(1, 256),
             4,
-            unset="as many as raise the throughput",
+            unset="automatic",
         ),
     ]
     segment_pages: Annotated[

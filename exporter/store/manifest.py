@@ -218,6 +218,6 @@ def _checksum(value: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     """Return a value of a query as a message shows it; an empty list is a filter that was not given."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "not given"
-    return "not given" if value is None else str(value)
+    if value in (None, []):
+        return "not given"
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else orjson.dumps(value).decode()

@@ -63,6 +63,8 @@ class Spool:
         self.whole: Span | None = None
         self.ready: str | None = None
         """SHA-256 of the manifest of the result that was made of these segments, once it is about to be published."""
+        self.expected: int | None = None
+        """How many orders the range has, as far as the latest run was told."""
         end = 0
         while frame := _frame_at(file, end):
             self._take(frame.value, end)
@@ -88,6 +90,8 @@ class Spool:
                     self._keep(CommittedSegment.from_json(segment), begin)
                 case {"ready": str(digest)} if begin:
                     self.ready = digest
+                case {"expected": int(orders)} if begin:
+                    self.expected = orders
                 case _:
                     raise _newer(self._file.path, f"has a record that is not known: {', '.join(value)}")
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -127,6 +131,12 @@ class Spool:
         self._append({"ready": digest})
         self.sync()
         self.ready = digest
+
+    def expect(self, orders: int) -> None:
+        """Record how many orders the range has; it is durable with the next segment."""
+        if orders != self.expected:
+            self._append({"expected": orders})
+            self.expected = orders
 
     def add(self, segment: CommittedSegment, table: pa.Table) -> None:
         """Append a segment; sync if it is time to."""

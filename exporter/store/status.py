@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from exporter.certify.spans import Span, gaps
 from exporter.store.disk import Disk
 from exporter.store.layout import Layout, missing_parts, published
 from exporter.store.lock import Holder, holder, is_held
-from exporter.store.manifest import CommittedSegment, Manifest
+from exporter.store.manifest import Manifest
 from exporter.store.publish import is_done, is_ready
 from exporter.store.spool import Spool
 from exporter.vendor.orders import wire_time
@@ -34,7 +34,7 @@ class State(StrEnum):
 class Unfinished:
     """An unfinished export: its query, its range (None while an open end is not fixed), what it has, what is left.
 
-    `expected` is how many orders the range has, as far as the committed segments' totals say; None: they don't.
+    `expected` is how many orders the range has, as far as the latest run was told; None: it was not.
     """
 
     query: Mapping[str, Any]
@@ -54,7 +54,7 @@ class Unfinished:
     def __str__(self) -> str:
         if self.whole is None or self.committed_to is None:
             return "nothing is committed yet"
-        share = f", {self.rows / self.expected:.0%} of about {self.expected:,}" if self.expected else ""
+        share = f", {min(1, self.rows / self.expected):.0%} of about {self.expected:,}" if self.expected else ""
         return (
             f"{self.rows:,} orders in {self.segments:,} segments{share}, "
             f"whole up to {wire_time(self.committed_to)}, {len(self.left)} span(s) of {self.whole} left"
@@ -128,25 +128,10 @@ def _progress(spool: Spool) -> Unfinished:
         query=spool.heading["asked"],
         whole=spool.whole,
         rows=sum(segment.rows for segment in spool.segments),
-        expected=_expected(spool.whole, spool.segments),
+        expected=spool.expected,
         segments=len(spool.segments),
         left=tuple(gaps(spool.whole, spool.spans)) if spool.whole else (),
     )
-
-
-def _expected(whole: Span | None, segments: Sequence[CommittedSegment]) -> int | None:
-    """Return the largest number of orders that the totals of segments without a gap before them come to.
-
-    The pages of a segment are asked for up to the end of its window, or of the range: their total counts what follows.
-    """
-    at, rows, expected = (whole.start if whole else 0), 0, 0
-    for segment in segments:
-        if whole is None or segment.span.start != at:
-            break
-        expected = max(expected, rows + max(segment.certificate.totals, default=0))
-        at, rows = segment.span.stop, rows + segment.rows
-    held = sum(segment.rows for segment in segments)
-    return expected if expected >= held > 0 else None
 
 
 def _described(manifest: Manifest) -> str:

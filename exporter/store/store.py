@@ -129,6 +129,10 @@ class Store:
         elif whole is not None:
             self.freeze(whole)
 
+    def expect(self, orders: int) -> None:
+        """Record how many orders the range has, for `status`; it is durable with the next segment."""
+        self._spool.expect(orders)
+
     @property
     def whole(self) -> Span | None:
         """The whole range to be covered, None until an open end is frozen."""

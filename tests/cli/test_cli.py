@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -153,6 +154,8 @@ def test_every_error_of_the_tree_has_a_golden_file() -> None:
         (["plan", "--by", "week"], 'Invalid value "week" for --by', "exporter run --help"),
         (["demo", "orders.parquet"], "orders.parquet names a file", "for example: exporter demo demo/"),
         (["simulate", "--start", "2025-01-02", "--end", "2025-01-01"], "is after their end", "exporter --help"),
+        (["simulate", "--port", "65536"], "port is 65536, not 0 to 65535", "exporter --help"),
+        (["simulate", "--port", "-1"], "port is -1, not 0 to 65535", "exporter --help"),
     ],
 )
 def test_a_wrong_command_line_is_told_before_anything_is_sent(
@@ -165,6 +168,15 @@ def test_a_wrong_command_line_is_told_before_anything_is_sent(
     assert hint in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+def test_a_port_in_use_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["simulate", "--rows", "1", "--port", str(port)]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
+    assert errors[0].startswith(f"error: the simulator can't listen on 127.0.0.1, port {port}: ")
+    assert errors[1] == "hint: --port 0 takes any free port"
 
 
 def test_a_missing_key_is_told_in_json_too(

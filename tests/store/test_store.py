@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def test_another_query_is_refused_field_by_field(out: Path, leave: Callable[[Pat
     with pytest.raises(OutputError) as caught:
         open_store(out, WHOLE, query=OTHER)
     assert 'start was "2023-11-15" and is now "2023-01-01"' in str(caught.value)
-    assert "status was [1,2] and is now [3]" in str(caught.value)
+    assert "status was 1, 2 and is now 3" in str(caught.value)
     assert "base_url" not in str(caught.value)
     assert status(out) == before
 
@@ -307,7 +308,7 @@ def test_a_second_run_is_told_who_holds_the_lock(out: Path) -> None:
     assert told.state is State.RUNNING
     assert told.holder is not None
     assert told.holder.pid == os.getpid()
-    assert "31 rows" in str(told)
+    assert "31 orders in 1 segments" in str(told)
     store.close()
     assert status(out).state is State.UNFINISHED
     open_store(out, WHOLE).close()
@@ -332,7 +333,10 @@ def test_status_tells_each_state_in_a_line(tmp_path: Path) -> None:
     begin(out)
     assert str(status(out)).startswith(f"{out}: unfinished export: ")
     assert "committed" not in str(status(out))
-    assert "50.0% of [2023-11-15T06:13:20+08:00" in str(status(out))
+    assert "101 orders in 3 segments, whole up to 2023-11-15T06:13:50+08:00, 1 span(s) of [2023" in str(status(out))
+    with closing(open_store(out, WHOLE)) as store:
+        store.expect(200)
+    assert "101 orders in 3 segments, 50% of about 200, whole up to 2023-11-15T06:13:50+08:00" in str(status(out))
     progress = status(out).progress
     assert progress is not None
     assert progress.left == (Span(BEGIN + 30, BEGIN + 60),)
