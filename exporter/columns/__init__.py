@@ -24,12 +24,14 @@ from exporter.columns.table import (
     seconds,
     within,
 )
+from exporter.columns.text_formats import codes
 
 __all__ = [
     "SECOND",
     "Cells",
     "Extras",
     "before",
+    "codes",
     "extras",
     "gather",
     "identities",

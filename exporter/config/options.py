@@ -44,6 +44,8 @@ class Settings:
     start_asked: str
     end_asked: str | None
     """The range as the user wrote it, with the offset it was read with: what decides whether work goes on."""
+    settle: int = 300
+    """Seconds before the server's present at which a range ends at the latest."""
     filters: Filters = field(default_factory=Filters)
     language: str = "en"
     timezone: str = "Asia/Shanghai"
@@ -109,10 +111,19 @@ class QueryOptions(TypedDict, total=False):
     end: Annotated[
         Time,
         Option(
-            "Last moment of the range, inclusive; a date means to its last second.",
+            "Last moment of the range, inclusive; a date means to its last second. No later than --settle allows.",
             readers.moment,
             "2024-12-31T18:00:00+08:00",
-            unsaid="the moment of the first start",
+            unsaid="the moment of the first start, less --settle",
+        ),
+    ]
+    settle: Annotated[
+        int,
+        Option(
+            "Seconds before the server's present at which the range ends at the latest: replicas of a server may lag.",
+            readers.whole(0, 86_400),
+            300,
+            default=300,
         ),
     ]
     status: Annotated[
@@ -138,7 +149,7 @@ class QueryOptions(TypedDict, total=False):
     product_type: Annotated[
         Codes,
         Option(
-            "Only orders of this product: label or code, repeatable or joined by commas.",
+            "Only orders of this product: label or code, repeatable or joined by commas. Records don't show it.",
             readers.codes(PRODUCT_LABELS),
             "cloud-phone",
             unsaid="all",
@@ -148,7 +159,7 @@ class QueryOptions(TypedDict, total=False):
     image_id: Annotated[
         str | Sequence[str],
         Option(
-            "Only orders of this cloud phone's image: repeatable or joined by commas.",
+            "Only orders of this cloud phone's image: repeatable or joined by commas. Records don't show it.",
             readers.texts,
             "aBc1D",
             unsaid="all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from exporter.certify.filters import check_filters
 from exporter.certify.pages import Page, page_of
 from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
@@ -18,19 +19,29 @@ COUNTS = 3
 class Ask(Protocol):
     """One request, paced and retried, to its answer."""
 
-    def __call__(self, request: PageRequest, *, urgent: bool = False) -> Awaitable[PageResponse]:
-        """Return the answer; urgent questions go before the others."""
+    def __call__(
+        self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False
+    ) -> Awaitable[PageResponse]:
+        """Return the response; urgent requests go before the others.
+
+        `new_connection`: none that was used before, since the server may tie a connection to one of its replicas.
+        """
         ...
 
 
 class Asker:
     """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
 
-    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile) -> None:
+    def __init__(
+        self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile, language: str = "en"
+    ) -> None:
         self._ask = ask
         self.filters = filters
         self.profile = profile
         self._page_size = page_size
+        self._language = language
+        self.requests = 0
+        """Requests of this run, each counted once however many attempts it took."""
         self.whole: Span | None = None
         self.saw_outside = False
         """Some page showed orders outside the whole range, or may have in an earlier run."""
@@ -39,9 +50,10 @@ class Asker:
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> Page:
         """Ask for one page of `[first, last]`."""
-        return self._shown(await self.response(first, last, page, filters=filters, urgent=urgent))
+        return self.shown(await self.response(first, last, page, filters=filters, urgent=urgent))
 
-    def _shown(self, response: PageResponse) -> Page:
+    def shown(self, response: PageResponse) -> Page:
+        """Return a response as a page, and learn from the times that it shows."""
         profile = self.profile
         page = page_of(response, profile.total(response))
         if page.first is None or page.last is None:
@@ -60,8 +72,13 @@ class Asker:
         request = PageRequest(
             first=first, last=last, page=page, page_size=self._page_size, filters=filters or self.filters
         )
-        response = await self._ask(request, urgent=urgent)
+        return await self._send(request, urgent=urgent)
+
+    async def _send(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
+        self.requests += 1
+        response = await self._ask(request, urgent=urgent, new_connection=new_connection)
         self.profile.learn(response)
+        check_filters(response, language=self._language)
         return response
 
     async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
@@ -120,6 +137,4 @@ class Asker:
 
     async def _total(self, first: int, last: int) -> int | None:
         request = PageRequest(first=first, last=last, page_size=1, filters=self.filters)
-        response = await self._ask(request, urgent=True)
-        self.profile.learn(response)
-        return self._shown(response).total
+        return self.shown(await self._send(request, urgent=True)).total

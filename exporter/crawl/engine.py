@@ -7,21 +7,19 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from exporter.certify.judge import Certificate
-from exporter.certify.pages import Page, Zone, absent, page_of
+from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
 from exporter.crawl.context import Commit, CrawlContext, uncertified
 from exporter.crawl.final_check import FinalCheck
+from exporter.crawl.settled import settled_end
 from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
-from exporter.errors import CertificateError, ConfigError, RejectedError
+from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
 from exporter.vendor.orders import wire_time
-
-SETTLED = 60
-"""An end that was not given lies so many seconds before the server's clock: orders still being written are left out."""
 
 IN_FLIGHT = 128
 """Requests that windows are planned for at most, where no --concurrency is given."""
@@ -51,7 +49,13 @@ class Engine:
         self._latency = latency
         self._clock = clock
         self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
-        self._asker = Asker(ask, filters=settings.filters, page_size=settings.page_size, profile=self.profile)
+        self._asker = Asker(
+            ask,
+            filters=settings.filters,
+            page_size=settings.page_size,
+            profile=self.profile,
+            language=settings.language,
+        )
         self.work = CrawlContext(
             asker=self._asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
@@ -67,22 +71,25 @@ class Engine:
         """How many windows there were."""
 
     async def freeze(self) -> Span:
-        """Return the whole range; an end that was not given becomes the server's present, less a minute."""
-        start, end = self._settings.start, self._settings.end
-        if end is None:
-            now = int(self._clock())
-            try:
-                response = await self._asker.response(start - OUTER, max(start, now), urgent=True)
-            except RejectedError:
-                response = await self._asker.response(start, start)
-            end = (response.date or now) - SETTLED
-            if end < start:
-                raise ConfigError(
-                    f"the range starts at {wire_time(start)}, later than the last order that can have settled by now",
-                    hint="give an earlier --start",
+        """Return the range to cover; an end that is not given or has not settled is frozen by the server's clock."""
+        start, asked = self._settings.start, self._settings.end
+        now = int(self._clock())
+        last = max(start, now) if asked is None else asked + 1
+        try:
+            response = await self._asker.response(start - OUTER, last, urgent=True)
+        except RejectedError:
+            response = await self._asker.response(start, start)  # refused as well: it is not for its length
+            self.profile.longest = max(1, (last - start) // 2)
+        end = settled_end(self._settings, response.date or now)
+        if response.request.last > end:
+            self._opening = self._asker.shown(response)
+        if asked is not None and end < asked:
+            self._emit(
+                Noticed(
+                    message=f"the end {wire_time(asked)} has not settled by the server's clock: "
+                    f"the range is covered up to {wire_time(end)}"
                 )
-            if response.request.last > end:
-                self._opening = page_of(response, self.profile.total(response))
+            )
         return Span(start, end + 1)
 
     async def is_same_team(self, certificate: Certificate, held: pa.Table) -> bool:
@@ -108,7 +115,7 @@ class Engine:
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
 
         self._asker.whole = whole
-        self._asker.saw_outside = list(spans) != [whole]
+        self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)
         windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)
@@ -116,6 +123,14 @@ class Engine:
             raise _first_of(group) from None
         finally:
             self.windows += windows.count
+
+    def _outside(self, whole: Span) -> bool:
+        """Return whether the opening page shows orders right before or after the range."""
+        page = self._opening
+        if page is None or page.first is None or page.last is None:
+            return False
+        reaches_over = page.request.last == whole.stop and page.last not in whole
+        return page.first < whole.start or reaches_over
 
     def _in_flight(self) -> int:
         bound = self._settings.concurrency or IN_FLIGHT

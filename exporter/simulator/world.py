@@ -174,17 +174,7 @@ class World:
     def _success(self, request: Request, language: str, now: float) -> bytes:
         quirks, page = self.quirks, request.page
         size = self._page_size(request.page_size)
-        first, last = request.first, request.last
-        if quirks.max_range_days and last - first >= quirks.max_range_days * _DAY:
-            raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
-        if quirks.ignored_range and self._random.random() < quirks.ignored_range:
-            first, last = default_range(now)
-        if quirks.last_days:
-            first = max(first, last - int(quirks.last_days * _DAY))
-        if quirks.first_days:
-            last = min(last, first + int(quirks.first_days * _DAY))
-        if quirks.lag and self._lags(request):
-            last = min(last, int(now - quirks.lag))
+        first, last = self._range(request, now)
         if quirks.ignored_filters:
             filters = dataclasses.replace(request.filters, **{name: _ANY[name] for name in quirks.ignored_filters})
             request = dataclasses.replace(request, filters=filters)
@@ -207,6 +197,21 @@ class World:
         rows[0] = b"%b[%b" % (_START, rows[0])
         rows[-1] = b"%b]%b" % (rows[-1], end)
         return b",".join(rows)  # all there is to copy, of 127 kB
+
+    def _range(self, request: Request, now: float) -> tuple[int, int]:
+        """Return the seconds, both inclusive, that are answered for in place of those that were asked for."""
+        quirks, first, last = self.quirks, request.first, request.last
+        if quirks.max_range_days and last - first >= quirks.max_range_days * _DAY:
+            raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
+        if quirks.ignored_range and self._random.random() < quirks.ignored_range:
+            first, last = default_range(now)
+        if quirks.last_days:
+            first = max(first, last - int(quirks.last_days * _DAY))
+        if quirks.first_days:
+            last = min(last, first + int(quirks.first_days * _DAY))
+        if quirks.lag and self._lags(request):
+            last = min(last, int(now - quirks.lag))
+        return first, last
 
     def _lags(self, request: Request) -> bool:
         """Return whether a replica that lags answers a request."""
