@@ -8,7 +8,7 @@ from typing import Protocol
 from exporter.certify.filters import check_filters
 from exporter.certify.pages import Page, page_of
 from exporter.certify.profile import ServerProfile
-from exporter.certify.spans import Span
+from exporter.certify.spans import OUTER, Span
 from exporter.errors import RejectedError
 from exporter.vendor.orders import Filters, PageRequest, PageResponse
 
@@ -43,6 +43,8 @@ class Asker:
         self.requests = 0
         """Requests of this run, each counted once however many attempts it took."""
         self.whole: Span | None = None
+        self.most = 0
+        """The largest total that a response gave of the whole range, or of it with the second on either side."""
         self.saw_outside = False
         """Some page showed orders outside the whole range, or may have in an earlier run."""
 
@@ -56,6 +58,7 @@ class Asker:
         """Return a response as a page, and learn from the times that it shows."""
         profile = self.profile
         page = page_of(response, profile.total(response))
+        self.note_total(page)
         if page.first is None or page.last is None:
             return page
         profile.ascending = profile.ascending and page.first <= page.last
@@ -64,6 +67,14 @@ class Asker:
         if self.whole and not (page.first in self.whole and page.last in self.whole):
             self.saw_outside = True
         return page
+
+    def note_total(self, page: Page) -> None:
+        """Remember the largest total of the whole range."""
+        whole, asked = self.whole, page.request
+        if whole is None or page.total is None or asked.filters != self.filters:
+            return
+        if 0 <= whole.start - asked.first <= OUTER and 0 <= asked.last - (whole.stop - 1) <= OUTER:
+            self.most = max(self.most, page.total)
 
     async def response(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
@@ -112,8 +123,10 @@ class Asker:
         profile.longest = min(profile.longest or seconds, seconds // 2)
         return True
 
-    async def count(self, first: int, last: int) -> int | None:
+    async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:
         """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+
+        Any page tells the total; another one is another request to a server that chooses a replica by its content.
 
         A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
         themselves: so however the bounds are read, no order is counted twice or not at all.
@@ -122,19 +135,21 @@ class Asker:
         while end < last:
             before, end = end, min(start + (self.profile.longest or last - start), last)
             try:
-                part = await self._total(start, end)
+                part = await self._total(start, end, page, new_connection=new_connection)
             except RejectedError:
                 if not await self.refused_as_too_long(start, end):
                     raise
                 end = before
                 continue
-            shared = await self._total(start, before) if before >= first else 0
+            shared: int | None = 0
+            if before >= first:
+                shared = await self._total(start, before, new_connection=new_connection)
             if part is None or shared is None:
                 return None
             total += part - shared
             start = max(end - 1, start + 1)
         return total
 
-    async def _total(self, first: int, last: int) -> int | None:
-        request = PageRequest(first=first, last=last, page_size=1, filters=self.filters)
-        return self.shown(await self._send(request, urgent=True)).total
+    async def _total(self, first: int, last: int, page: int = 1, *, new_connection: bool = False) -> int | None:
+        request = PageRequest(first=first, last=last, page=page, page_size=1, filters=self.filters)
+        return self.shown(await self._send(request, urgent=True, new_connection=new_connection)).total

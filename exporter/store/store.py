@@ -81,9 +81,9 @@ class Store:
         """Lock OUT and resume the unfinished export of this query, or begin it; first complete a publication.
 
         Return the manifest instead if OUT holds the complete result of this query already. `whole` is the range as
-        asked, None for an open end; `freeze` fixes what of it is covered. `parts_executor` writes the parts, one thing at a time and in order. Raise ConfigError if OUT can't be
-        used, OutputError if it belongs to another run, another query or a newer program, or holds a finished result
-        that this run would replace.
+        asked, None for an open end; `freeze` fixes what of it is covered. `parts_executor` writes the parts, one thing
+        at a time and in order. Raise ConfigError if OUT can't be used, OutputError if it belongs to another run,
+        another query or a newer program, or holds a finished result that this run would replace.
         """
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
         if not layout.work.exists() and (finished := _finished(layout, query, whole=whole, overwrite=overwrite)):
