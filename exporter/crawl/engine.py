@@ -185,7 +185,7 @@ class Engine:
         read: Callable[[Span], pa.Table] | None,
     ) -> None:
         """Ask for the largest silences; where orders show, ask again for what their ranges were too long for."""
-        if self._silence_check is None or not self.profile.ascending:
+        if self._silence_check is None:
             return
         for one in certificates():
             if one.rows and one.span not in self._timeline.extents and read is not None:

@@ -59,17 +59,23 @@ class SilenceCheck:
     async def rest(self, rows: int) -> bool:
         """Ask for further silences, as many as the promise of few requests allows; return whether ranges are cut."""
         asker, profile = self._work.asker, self._work.profile
-        if asker.most < rows and profile.totals == "exact" and profile.longest is None:
-            # No response has counted all of it: more came meanwhile, or the first days only are counted.
-            occupied = self._timeline.occupied
-            if await self._is_cut(occupied[-1].last) or await self._is_cut(occupied[0].first):
-                await self._learn(None)
-                return True
+        if await self._never_counted(rows):
+            await self._learn(None)
+            return True
+        if not profile.ascending:
+            return False
         spare = spare_requests(rows=rows, page_size=profile.page_size, sent=asker.requests)
         at_most = min(SPARE, max(spare, 0 if self._asked else 1))
         wanted = silences(self._whole, self._timeline, proven=self._proven(rows))
         fitting = (span for span in wanted if profile.longest is None or span.seconds <= profile.longest)
         return await self._ask(islice((span for span in fitting if span not in self._asked), at_most))
+
+    async def _never_counted(self, rows: int) -> bool:
+        """Return whether the first or the last order is left out of the whole range's total, which is too small."""
+        asker, profile, occupied = self._work.asker, self._work.profile, self._timeline.occupied
+        if asker.most >= rows or profile.totals != "exact" or profile.longest is not None or not occupied:
+            return False
+        return await self._is_cut(occupied[-1].last) or await self._is_cut(occupied[0].first)
 
     def _proven(self, rows: int) -> int:
         """Return the longest time between two orders that one response counted."""
