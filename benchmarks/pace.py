@@ -86,9 +86,10 @@ class Line:
     ) -> None:
         return None
 
-    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+    async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
         """Arrive late by up to the jitter; be served or refused."""
         assert body
+        assert not new_connection
         await permit.come()
         permit.left()
         await asyncio.sleep(self._random.random() * self._case.jitter)

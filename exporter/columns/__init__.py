@@ -26,6 +26,7 @@ from exporter.columns.table import (
     seconds,
     within,
 )
+from exporter.columns.text_formats import codes
 
 __all__ = [
     "SECOND",
@@ -33,6 +34,7 @@ __all__ = [
     "Difference",
     "Extras",
     "before",
+    "codes",
     "difference",
     "extras",
     "gather",

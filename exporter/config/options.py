@@ -59,6 +59,8 @@ class Settings:
     start_asked: str
     end_asked: str | None
     """The range as the user wrote it, with its offset: an unfinished export is resumed only for the same."""
+    settle: int = _default_of("settle")
+    """Seconds before the server's present at which a range ends at the latest."""
     filters: Filters = field(default_factory=Filters)
     language: str = _default_of("lang")
     timezone: str = _default_of("timezone")
@@ -129,10 +131,19 @@ class QueryOptions(TypedDict, total=False):
     end: Annotated[
         Time,
         Option(
-            "Last moment of the range, inclusive; a date means its last second.",
+            "Last moment of the range, inclusive; a date means its last second. No later than --settle allows.",
             parsers.moment,
             "2024-12-31T18:00:00+08:00",
-            unset="the moment of the first start",
+            unset="the moment of the first start, less --settle",
+        ),
+    ]
+    settle: Annotated[
+        int,
+        Option(
+            "Seconds before the server's present at which the range ends at the latest: replicas of a server may lag.",
+            parsers.whole(0, 86_400),
+            300,
+            default=300,
         ),
     ]
     status: Annotated[
@@ -158,7 +169,7 @@ class QueryOptions(TypedDict, total=False):
     product_type: Annotated[
         Codes,
         Option(
-            "Only orders of this product: label or code, repeatable or separated by commas.",
+            "Only orders of this product: label or code, repeatable or separated by commas. Records don't show it.",
             parsers.Codes(PRODUCT_LABELS),
             "cloud-phone",
             unset="all",
@@ -168,7 +179,7 @@ class QueryOptions(TypedDict, total=False):
     image_id: Annotated[
         str | Sequence[str],
         Option(
-            "Only orders of this cloud phone's image: repeatable or separated by commas.",
+            "Only orders of this cloud phone's image: repeatable or separated by commas. Records don't show it.",
             parsers.texts,
             "aBc1D",
             unset="all",

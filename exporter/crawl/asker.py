@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from exporter.certify.filters import check_filters
 from exporter.certify.pages import Page, page_of
 from exporter.certify.profile import ServerProfile
-from exporter.certify.spans import Span
+from exporter.certify.spans import OUTER, Span
 from exporter.errors import RejectedError
 from exporter.vendor.orders import Filters, PageRequest, PageResponse
 
@@ -18,20 +19,32 @@ COUNTS = 3
 class Ask(Protocol):
     """One request, paced and retried, to its answer."""
 
-    def __call__(self, request: PageRequest, *, urgent: bool = False) -> Awaitable[PageResponse]:
-        """Return the answer; urgent questions go before the others."""
+    def __call__(
+        self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False
+    ) -> Awaitable[PageResponse]:
+        """Return the response; urgent requests go before the others.
+
+        `new_connection`: none that was used before, since the server may tie a connection to one of its replicas.
+        """
         ...
 
 
 class Asker:
     """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
 
-    def __init__(self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile) -> None:
+    def __init__(
+        self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile, language: str = "en"
+    ) -> None:
         self._ask = ask
         self.filters = filters
         self.profile = profile
         self._page_size = page_size
+        self._language = language
+        self.requests = 0
+        """Requests of this run, each counted once however many attempts it took."""
         self.whole: Span | None = None
+        self.most = 0
+        """The largest total that a response gave of the whole range, or of it with the second on either side."""
         self.saw_outside = False
         """Some page showed orders outside the whole range, or may have in an earlier run."""
 
@@ -39,11 +52,13 @@ class Asker:
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> Page:
         """Ask for one page of `[first, last]`."""
-        return self._shown(await self.response(first, last, page, filters=filters, urgent=urgent))
+        return self.shown(await self.response(first, last, page, filters=filters, urgent=urgent))
 
-    def _shown(self, response: PageResponse) -> Page:
+    def shown(self, response: PageResponse) -> Page:
+        """Return a response as a page, and learn from the times that it shows."""
         profile = self.profile
         page = page_of(response, profile.total(response))
+        self.note_total(page)
         if page.first is None or page.last is None:
             return page
         profile.ascending = profile.ascending and page.first <= page.last
@@ -53,6 +68,14 @@ class Asker:
             self.saw_outside = True
         return page
 
+    def note_total(self, page: Page) -> None:
+        """Remember the largest total of the whole range."""
+        whole, asked = self.whole, page.request
+        if whole is None or page.total is None or asked.filters != self.filters:
+            return
+        if 0 <= whole.start - asked.first <= OUTER and 0 <= asked.last - (whole.stop - 1) <= OUTER:
+            self.most = max(self.most, page.total)
+
     async def response(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
     ) -> PageResponse:
@@ -60,8 +83,13 @@ class Asker:
         request = PageRequest(
             first=first, last=last, page=page, page_size=self._page_size, filters=filters or self.filters
         )
-        response = await self._ask(request, urgent=urgent)
+        return await self._send(request, urgent=urgent)
+
+    async def _send(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
+        self.requests += 1
+        response = await self._ask(request, urgent=urgent, new_connection=new_connection)
         self.profile.learn(response)
+        check_filters(response, language=self._language)
         return response
 
     async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
@@ -95,8 +123,10 @@ class Asker:
         profile.longest = min(profile.longest or seconds, seconds // 2)
         return True
 
-    async def count(self, first: int, last: int) -> int | None:
+    async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:
         """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+
+        Any page tells the total; another one is another request to a server that chooses a replica by its content.
 
         A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
         themselves: so however the bounds are read, no order is counted twice or not at all.
@@ -105,21 +135,21 @@ class Asker:
         while end < last:
             before, end = end, min(start + (self.profile.longest or last - start), last)
             try:
-                part = await self._total(start, end)
+                part = await self._total(start, end, page, new_connection=new_connection)
             except RejectedError:
                 if not await self.refused_as_too_long(start, end):
                     raise
                 end = before
                 continue
-            shared = await self._total(start, before) if before >= first else 0
+            shared: int | None = 0
+            if before >= first:
+                shared = await self._total(start, before, new_connection=new_connection)
             if part is None or shared is None:
                 return None
             total += part - shared
             start = max(end - 1, start + 1)
         return total
 
-    async def _total(self, first: int, last: int) -> int | None:
-        request = PageRequest(first=first, last=last, page_size=1, filters=self.filters)
-        response = await self._ask(request, urgent=True)
-        self.profile.learn(response)
-        return self._shown(response).total
+    async def _total(self, first: int, last: int, page: int = 1, *, new_connection: bool = False) -> int | None:
+        request = PageRequest(first=first, last=last, page=page, page_size=1, filters=self.filters)
+        return self.shown(await self._send(request, urgent=True, new_connection=new_connection)).total

@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from exporter.certify.judge import Certificate
-from exporter.certify.pages import Page, Zone, absent, page_of
+from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
+from exporter.certify.silences import Timeline
 from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
 from exporter.crawl.context import Commit, CrawlContext, uncertified
-from exporter.crawl.final_check import FinalCheck
+from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck
+from exporter.crawl.settled import settled_end
+from exporter.crawl.silence_check import SilenceCheck
 from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
-from exporter.errors import CertificateError, ConfigError, RejectedError
+from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
 from exporter.vendor.orders import wire_time
-
-SETTLED = 60
-"""An end that was not given lies so many seconds before the server's clock: orders still being written are left out."""
 
 IN_FLIGHT = 128
 """Requests that windows are planned for at most, where no --concurrency is given."""
@@ -51,39 +51,57 @@ class Engine:
         self._latency = latency
         self._clock = clock
         self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
-        self._asker = Asker(ask, filters=settings.filters, page_size=settings.page_size, profile=self.profile)
+        self._asker = Asker(
+            ask,
+            filters=settings.filters,
+            page_size=settings.page_size,
+            profile=self.profile,
+            language=settings.language,
+        )
         self.work = CrawlContext(
             asker=self._asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
             emit=emit,
-            commit=commit,
+            commit=self._commit,
             off_loop=off_loop,
             group_pages=settings.segment_pages,
             final_check=settings.final_check,
             missing_at_most=missing_at_most,
         )
         self._opening: Page | None = None
+        self._pass_on = commit
+        self._timeline = Timeline()
+        self._silence_check: SilenceCheck | None = None
         self.windows = 0
         """How many windows there were."""
 
     async def freeze(self) -> Span:
-        """Return the whole range; an end that was not given becomes the server's present, less a minute."""
-        start, end = self._settings.start, self._settings.end
-        if end is None:
-            now = int(self._clock())
-            try:
-                response = await self._asker.response(start - OUTER, max(start, now), urgent=True)
-            except RejectedError:
-                response = await self._asker.response(start, start)
-            end = (response.date or now) - SETTLED
-            if end < start:
-                raise ConfigError(
-                    f"the range starts at {wire_time(start)}, later than the last order that can have settled by now",
-                    hint="give an earlier --start",
+        """Return the range to cover; an end that is not given or has not settled is frozen by the server's clock."""
+        start, asked = self._settings.start, self._settings.end
+        now = int(self._clock())
+        last = max(start, now) if asked is None else asked + 1
+        try:
+            response = await self._asker.response(start - OUTER, last, urgent=True)
+        except RejectedError:
+            response = await self._asker.response(start, start)  # refused as well: it is not for its length
+            self.profile.longest = max(1, (last - start) // 2)
+        end = settled_end(self._settings, response.date or now)
+        opening = self._asker.shown(response)
+        if opening.request.last == end + 1 or self._needs_more_than_a_segment(opening, end):
+            self._opening = opening
+        if asked is not None and end < asked:
+            self._emit(
+                Noticed(
+                    message=f"the end {wire_time(asked)} has not settled by the server's clock: "
+                    f"the range is covered up to {wire_time(end)}"
                 )
-            if response.request.last > end:
-                self._opening = page_of(response, self.profile.total(response))
+            )
         return Span(start, end + 1)
+
+    def _needs_more_than_a_segment(self, page: Page, end: int) -> bool:
+        """Return whether the first page of a longer range will do: a range of one segment is asked for as it is."""
+        in_reach = self.profile.segment_pages * self.profile.page_size
+        return page.request.last > end and (page.total or 0) > in_reach
 
     async def is_same_team(self, certificate: Certificate, held: pa.Table) -> bool:
         """Ask one committed page again; tell whether the key sees any of the same orders."""
@@ -96,10 +114,13 @@ class Engine:
 
         `committed` is how many rows of the range are held already.
         """
+        check = self._silence_check = SilenceCheck(self.work, whole, self._timeline)
 
         async def opened(page: Page | None) -> None:
             total = page.total if page else None
-            if len(spans) > 1:
+            if page is not None and await check.before(page, spans[0]):
+                total = None
+            elif len(spans) > 1:
                 total = await self._asker.count(whole.start, whole.stop - 1)
             elif total is not None:
                 total += committed
@@ -108,7 +129,9 @@ class Engine:
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
 
         self._asker.whole = whole
-        self._asker.saw_outside = list(spans) != [whole]
+        self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)
+        if self._opening is not None:
+            self._asker.note_total(self._opening)
         windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)
@@ -116,6 +139,14 @@ class Engine:
             raise _first_of(group) from None
         finally:
             self.windows += windows.count
+
+    def _outside(self, whole: Span) -> bool:
+        """Return whether the opening page shows orders right before or after the range."""
+        page = self._opening
+        if page is None or page.first is None or page.last is None:
+            return False
+        reaches_over = page.request.last == whole.stop and page.last not in whole
+        return page.first < whole.start or reaches_over
 
     def _in_flight(self) -> int:
         bound = self._settings.concurrency or IN_FLIGHT
@@ -132,6 +163,7 @@ class Engine:
         if any(certificate.way == "halves" for certificate in certificates()):
             self.profile.ascending = False  # an earlier run may have found it out
         await check.renew()
+        await self._ask_silences(check, certificates, read)
         if not self._settings.final_check:
             return False
         agrees = await check.run()
@@ -141,6 +173,30 @@ class Engine:
         if not agrees:
             raise await check.failure()
         return True
+
+    async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
+        self._timeline.add(certificate.span, table)
+        await self._pass_on(certificate, table)
+
+    async def _ask_silences(
+        self,
+        check: FinalCheck,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Callable[[Span], pa.Table] | None,
+    ) -> None:
+        """Ask for the largest silences; where orders show, ask again for what their ranges were too long for."""
+        if self._silence_check is None:
+            return
+        for one in certificates():
+            if one.rows and one.span not in self._timeline.extents and read is not None:
+                self._timeline.add(one.span, await self.work.off_loop(read, one.span))
+        for _ in range(ROUNDS):
+            if not await self._silence_check.rest(sum(one.rows for one in certificates())):
+                return
+            await check.renew_in_parts(self.profile.longest or 1)
+        raise CertificateError(
+            f"the server leaves orders out of ranges of {self.profile.longest} seconds, too", hint=NARROWER
+        )
 
     def uncertified(self) -> CertificateError | None:
         """Return the error that names what could not be certified, if there is such."""

@@ -6,8 +6,10 @@ then by pages within them, and asked for again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,14 +17,24 @@ import pyarrow.compute as pc
 from exporter import columns
 from exporter.certify.bisect import differing
 from exporter.certify.judge import Certificate
-from exporter.certify.spans import OUTER, Span, leaves
+from exporter.certify.spans import OUTER, Span, leaves, split
 from exporter.crawl.asker import COUNTS
 from exporter.crawl.context import CrawlContext, uncertified
 from exporter.crawl.seek import Seek
-from exporter.errors import CertificateError
+from exporter.errors import CertificateError, RejectedError
 
 ROUNDS = 3
 """How often the segments that changed are asked for again."""
+
+WITNESSES = 8
+"""Further requests that must all tell a smaller total before orders count as deleted."""
+
+MAX_PAGE = 20
+"""The deepest page of one order that is asked for its total."""
+
+CUT = "the server leaves orders out of long ranges"
+
+NARROWER = "give --start and --end, and export a part of the range at a time"
 
 CHANGING = "orders may be changing right now: the same command, a little later, asks for what differs again"
 
@@ -48,6 +60,7 @@ class FinalCheck:
         self._whole = whole
         self._certificates = certificates
         self._read = read
+        self._held = 0  # the most rows that were held when the totals were asked for
         self._untold = False  # some segment's total lay at the cap
 
     async def run(self) -> bool | None:
@@ -56,6 +69,7 @@ class FinalCheck:
             agrees = await self.agrees()
             if agrees is not False or self._read is None:
                 return agrees
+            self._held = max(self._held, sum(one.rows for one in self._certificates()))
             await self._mend(self._read)
         return await self.agrees()
 
@@ -74,6 +88,19 @@ class FinalCheck:
             nothing = self._work.zone.table([])
             await self._replace(certificate, await self._ask_again(certificate.span, nothing), reason)
 
+    async def renew_in_parts(self, longest: int) -> None:
+        """Ask again, by ranges of at most `longest` seconds, for what longer ones may have left orders out of."""
+        for certificate in self._certificates():
+            span = certificate.span
+            if span.seconds <= longest and certificate.way != "seek":
+                continue
+            if self._read is None:
+                raise CertificateError(f"what {span} was certified by no longer holds: {CUT}", hint=NARROWER)
+            table = self._work.zone.table([])
+            for part in split(span, math.ceil(span.seconds / longest)):
+                table = await self._ask_again(part, table)
+            await self._replace(certificate, table, CUT)
+
     async def failure(self) -> CertificateError:
         """Return the error that tells where rows and totals differ."""
         segments = [(one.span, one.rows) for one in self._certificates()]
@@ -89,11 +116,11 @@ class FinalCheck:
         """Compare the rows held with the server's total."""
         rows = sum(certificate.rows for certificate in self._certificates())
         whole, profile = self._whole, self._work.profile
-        total = await self._total(rows)
+        total = await self._largest_total(rows)
         if total is None:
             return None
         if total == rows:
-            return True
+            return await self._are_gone(rows)
         if total < rows and profile.cap is None:
             middle = whole.start + whole.seconds // 2
             await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
@@ -103,26 +130,64 @@ class FinalCheck:
             return False if differ else None if self._untold else True
         return False
 
+    async def _largest_total(self, rows: int) -> int | None:
+        """Return the larger of two totals, each on a connection of its own: a replica that lags tells the smaller."""
+        first = await self._total(rows)
+        second = None if first is None else await self._total(rows, page=self._page(1, rows))
+        return None if first is None or second is None else max(first, second)
+
+    async def _are_gone(self, rows: int) -> bool:
+        """Return whether orders that a larger total once counted are deleted, and not merely hidden by a replica.
+
+        They are if none of further requests, all different and each on a connection of its own, counts them.
+        """
+        asker = self._work.asker
+        once = max(asker.most, self._held)
+        if once <= rows or self._work.profile.cap is not None:
+            return True
+        if once > self._held:
+            once = max(self._held, once - await self._beside(self._whole.start) - await self._beside(self._whole.stop))
+        for number in range(2, 2 + WITNESSES * (once > rows)):
+            if (await self._total(rows, page=self._page(number, rows)) or 0) > rows:
+                return False
+        self._held = rows
+        asker.most = rows
+        return True
+
+    def _page(self, number: int, rows: int) -> int:
+        """Return a page of one order that there is: every other way to ask for the same total."""
+        return 1 + number % max(1, min(rows, MAX_PAGE))
+
     async def _count(self, span: Span) -> int | None:
         return await self._work.asker.count(span.start, span.stop - 1)
 
-    async def _total(self, rows: int) -> int | None:
+    async def _total(self, rows: int, *, page: int = 1) -> int | None:
         """Return the total of the range, without the orders that a padded one shows beside it; `rows` are expected.
 
         Those beside it are looked at between two totals that are the same, lest one that goes hides another.
         """
         asker, profile, whole = self._work.asker, self._work.profile, self._whole
-        if profile.inclusive and await self._count(whole) == rows:
+        count = partial(self._counted, page)
+        if profile.inclusive and await count(whole.start, whole.stop - 1) == rows:
             return rows
-        total = await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+        total = await count(whole.start - OUTER, whole.stop - 1 + OUTER)
         if not asker.saw_outside and profile.ascending:
             return total
         for _ in range(COUNTS):
             outside = await self._beside(whole.start) + await self._beside(whole.stop)
-            before, total = total, await asker.count(whole.start - OUTER, whole.stop - 1 + OUTER)
+            before, total = total, await count(whole.start - OUTER, whole.stop - 1 + OUTER)
             if total is None or total == before:
                 return None if total is None else total - outside
         raise CertificateError(f"the total of {whole} was another each time", hint=CHANGING)
+
+    async def _counted(self, page: int, first: int, last: int) -> int | None:
+        count = self._work.asker.count
+        try:
+            return await count(first, last, page=page, new_connection=True)
+        except RejectedError:
+            if page == 1:
+                raise
+            return await count(first, last, new_connection=True)
 
     async def _beside(self, edge: int) -> int:
         """Return how many orders beside the range are shown at one of its edges."""

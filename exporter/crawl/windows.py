@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from heapq import heappop, heappush
 
@@ -64,19 +65,25 @@ class Windows:
         async with self._room:
             window, fair = heappop(self._waiting)
             opening, self._opening = self._opening, None
-            page = opening or await self._first_page(window)
+            page = None if self._is_too_long(window) else opening or await self._first_page(window)
             if page is None:
-                self._add(tasks, split(window, 2), fair)
+                longest = self._work.profile.longest or window.seconds
+                self._add(tasks, split(window, max(2, math.ceil(window.seconds / (longest + 1)))), fair)
                 return
             own, *others = self._parts(window, page, fair)
             self._add(tasks, others, (page.total or 0) / (1 + len(others)))
             self.count += 1
             await WindowCrawl(self._work, own, page).run()
 
+    def _is_too_long(self, window: Span) -> bool:
+        """Return whether the server is known not to answer for so long a range."""
+        longest = self._work.profile.longest
+        return longest is not None and window.seconds > longest
+
     async def _first_page(self, window: Span) -> Page | None:
         """Ask for a window's first page; None if the server refuses so long a range."""
-        profile, asker = self._work.profile, self._work.asker
-        if profile.longest is not None and window.seconds > profile.longest:
+        asker = self._work.asker
+        if self._is_too_long(window):
             return None
         try:
             page = await asker.page(window.start - OUTER, window.stop, urgent=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
@@ -27,7 +27,7 @@ from exporter.http.wake_up import WakeUp
 from exporter.vendor import envelope
 from exporter.vendor.envelope import HttpResponse, MayPass, TooFrequent
 from exporter.vendor.http_times import http_date
-from exporter.vendor.orders import PageRequest, PageResponse
+from exporter.vendor.orders import PageRequest, PageResponse, count_in
 
 LATENCY_WEIGHT = 0.1
 """What the latest latency weighs in the smoothed one."""
@@ -154,10 +154,11 @@ class Client:
             sending_seconds=pace.sending_seconds,
         )
 
-    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
+    async def ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
         """Return the response to a request, however many attempts it takes; each takes a slot.
 
         Slots are granted in the order of asking, but urgent requests go first, and a refused one before them all.
+        `new_connection`: one that no other request uses, before or after.
         Raise UnauthorizedError, RejectedError, or ApiError when the attempts or the patience are used up.
         """
         body = orjson.dumps(request.body())
@@ -169,7 +170,7 @@ class Client:
             try:
                 async with permit:
                     self._circuit.begin(self._loop.time())
-                    reply = await self._transport.post(body, permit)
+                    reply = await self._transport.post(body, permit, new_connection=new_connection)
                     self._check_departure(permit)
                 now = self._loop.time()
                 latency = now - (now if permit.left_at is None else permit.left_at)  # decoding is no part of it
@@ -221,10 +222,10 @@ class Client:
         return PageResponse(
             request=request,
             records=data["list"],
-            total=_count(data, "total"),
-            page=_count(data, "page"),
-            page_size=_count(data, "pagesize"),
-            total_page=_count(data, "total_page"),
+            total=count_in(data, "total"),
+            page=count_in(data, "page"),
+            page_size=count_in(data, "pagesize"),
+            total_page=count_in(data, "total_page"),
             number=self._responses,
             date=self._date_of(reply),
             received=wall,
@@ -266,9 +267,3 @@ class Client:
         if text != self._date[0]:
             self._date = (text, http_date(text))
         return self._date[1]
-
-
-def _count(data: dict[str, Any], name: str) -> int | None:
-    """Return a number of the envelope that is an integer and not negative."""
-    number = data.get(name)
-    return number if type(number) is int and number >= 0 else None

@@ -59,8 +59,11 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
-        """Return the server's response; raise `MayPass` or an `ApiError`."""
+    async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
+        """Return the server's response; raise `MayPass` or an `ApiError`.
+
+        `new_connection`: one that no other request uses, before or after.
+        """
 
 
 class HttpTransport:
@@ -87,31 +90,43 @@ class HttpTransport:
             self._headers |= self._proxy_headers or {}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=connector(self._url) if self._connector is None else self._connector,
-            connector_owner=self._connector is None,
+        if self._connector is None:
+            self._session = self._open_session(connector(self._url))
+        else:
+            self._session = self._open_session(self._connector, owner=False)
+        return self
+
+    def _open_session(self, used: aiohttp.BaseConnector, *, owner: bool = True) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=used,
+            connector_owner=owner,
             headers=self._headers | {KEY_HEADER: self._secret.reveal()},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout, CONNECT)),
             read_bufsize=READ_BUFFER,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._session.close()
 
-    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+    async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
         """Return the server's response; raise `MayPass`, or an `ApiError` for what can't pass.
 
         The timeout runs from the departure: waiting for a slot is no fault of the server's.
         """
+        if not new_connection:
+            return await self._post(self._session, body, permit)
+        async with self._open_session(connector(self._url)) as session:
+            return await self._post(session, body, permit)
+
+    async def _post(self, session: aiohttp.ClientSession, body: bytes, permit: Permit) -> HttpResponse:
         deadlines = self._deadlines
         try:
             async with (
                 asyncio.timeout(None) as deadline,
-                self._session.post(
+                session.post(
                     self._url,
                     data=_Departure(body, permit, deadline, deadlines),
                     allow_redirects=False,

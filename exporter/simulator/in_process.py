@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from exporter.errors import RejectedError
 from exporter.simulator.world import World
-from exporter.vendor.orders import SUCCESS, PageRequest, PageResponse
+from exporter.vendor.orders import SUCCESS, PageRequest, PageResponse, count_in
 
 
 class InProcessClient:
@@ -19,7 +18,13 @@ class InProcessClient:
         """All requests, in order."""
         self._language = language
 
-    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:  # noqa: ARG002 - nothing waits here
+    async def ask(
+        self,
+        request: PageRequest,
+        *,
+        urgent: bool = False,  # noqa: ARG002 - nothing waits here
+        new_connection: bool = False,  # noqa: ARG002 - there is none
+    ) -> PageResponse:
         """Return the world's response; raise RejectedError if it refuses."""
         await asyncio.sleep(0)
         self.requests.append(request)
@@ -31,16 +36,11 @@ class InProcessClient:
         return PageResponse(
             request=request,
             records=data["list"] or [],
-            total=_count(data, "total"),
-            page=_count(data, "page"),
-            page_size=_count(data, "pagesize"),
-            total_page=_count(data, "total_page"),
+            total=count_in(data, "total"),
+            page=count_in(data, "page"),
+            page_size=count_in(data, "pagesize"),
+            total_page=count_in(data, "total_page"),
             number=len(self.requests),
             date=int(self.world.now()),
             received=self.world.now(),
         )
-
-
-def _count(data: dict[str, Any], name: str) -> int | None:
-    value = data.get(name)
-    return value if type(value) is int and value >= 0 else None

@@ -17,7 +17,7 @@ Shape = Literal["flat", "bursty", "late", "days"]
 LAST_PORT = 65_535
 _FROZEN_END = dt.datetime(2026, 1, 1, tzinfo=API_ZONE)
 _DEFAULT_DAYS = 730
-_AFTER_END = 60  # seconds; a frozen clock shows a moment at which the last order is no longer new
+_AFTER_END = 300  # seconds; a frozen clock shows a moment at which the last order is no longer new
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class SimulatorOptions:
     latency: float = 0.0
     """Seconds from a request's arrival to its response."""
     frozen: bool = True
-    """The clock is frozen a minute after the end, so that countdowns and default ranges never change."""
+    """The clock is frozen five minutes after the end, so that countdowns and default ranges never change."""
     faults: Faults = field(default_factory=Faults)
     """What goes wrong."""
     quirks: Quirks = field(default_factory=Quirks)

@@ -44,6 +44,16 @@ class Quirks:
     """Orders are made at milliseconds that bounds and sorting see and `created_at` does not show."""
     max_range_days: float = 0
     """A longer range is refused; 0: any range."""
+    last_days: float = 0
+    """Of a longer range only its last days are answered for, without a word; 0: all of it."""
+    first_days: float = 0
+    """Of a longer range only its first days are answered for, without a word; 0: all of it."""
+    lag: float = 0
+    """Seconds by which a replica of the server lags: it does not show younger orders yet."""
+    lagging: Literal["random", "content"] = "random"
+    """Which requests a lagging replica answers: half of them at random, or those whose content falls to it."""
+    ignored_filters: tuple[str, ...] = ()
+    """Filters that change nothing: `status`, `type`, `product_type`, `image_ids`, `order_id`."""
     ignored_range: float = 0
     """The share of requests, 0 to 1, whose range is ignored: they get the last 7 days."""
     inserts: tuple[int, ...] = ()

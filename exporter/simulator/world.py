@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -15,11 +17,19 @@ from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translat
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.query import Lookup
 from exporter.simulator.quirks import Quirks
-from exporter.simulator.requests import WRONG_PARAMETER, RefusedError, Request, default_range, read_request
+from exporter.simulator.requests import (
+    WRONG_PARAMETER,
+    RefusedError,
+    Request,
+    Selection,
+    default_range,
+    read_request,
+)
 from exporter.simulator.timestamps import draw_seconds
 from exporter.vendor.orders import Record, second_of
 
 _DAY = 86_400
+_ANY = {field.name: getattr(Selection(), field.name) for field in dataclasses.fields(Selection)}
 _START = b'{"code":200,"data":{"list":'
 
 
@@ -164,11 +174,10 @@ class World:
     def _success(self, request: Request, language: str, now: float) -> bytes:
         quirks, page = self.quirks, request.page
         size = self._page_size(request.page_size)
-        first, last = request.first, request.last
-        if quirks.max_range_days and last - first >= quirks.max_range_days * _DAY:
-            raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
-        if quirks.ignored_range and self._random.random() < quirks.ignored_range:
-            first, last = default_range(now)
+        first, last = self._range(request, now)
+        if quirks.ignored_filters:
+            filters = dataclasses.replace(request.filters, **{name: _ANY[name] for name in quirks.ignored_filters})
+            request = dataclasses.replace(request, filters=filters)
         found = self._lookup.find(request.filters, *self._lookup.bounds(first, last))
         total = len(found)
         if page > 1 and (page - 1) * size >= total:
@@ -188,6 +197,28 @@ class World:
         rows[0] = b"%b[%b" % (_START, rows[0])
         rows[-1] = b"%b]%b" % (rows[-1], end)
         return b",".join(rows)  # all there is to copy, of 127 kB
+
+    def _range(self, request: Request, now: float) -> tuple[int, int]:
+        """Return the seconds, both inclusive, that are answered for in place of those that were asked for."""
+        quirks, first, last = self.quirks, request.first, request.last
+        if quirks.max_range_days and last - first >= quirks.max_range_days * _DAY:
+            raise RefusedError(WRONG_PARAMETER, f"the time range must not exceed {quirks.max_range_days:g} days")
+        if quirks.ignored_range and self._random.random() < quirks.ignored_range:
+            first, last = default_range(now)
+        if quirks.last_days:
+            first = max(first, last - int(quirks.last_days * _DAY))
+        if quirks.first_days:
+            last = min(last, first + int(quirks.first_days * _DAY))
+        if quirks.lag and self._lags(request):
+            last = min(last, int(now - quirks.lag))
+        return first, last
+
+    def _lags(self, request: Request) -> bool:
+        """Return whether a replica that lags answers a request."""
+        if self.quirks.lagging == "random":
+            return self._random.random() < 0.5
+        content = repr((request.first, request.last, request.page, request.page_size))
+        return bool(crc32(content.encode()) & 1)
 
     def _page_size(self, asked: int) -> int:
         if self.quirks.page_size:

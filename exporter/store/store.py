@@ -83,10 +83,10 @@ class Store:
     ) -> Store | Manifest:
         """Lock OUT and resume the unfinished export of this query, or begin it; first complete a publication.
 
-        Return the manifest instead if OUT holds the complete result of this query already. `whole` is None for an open
-        end; `parts_executor` writes the parts, one thing at a time and in order. Raise ConfigError if OUT can't be
-        used, OutputError if it belongs to another run, another query or a newer program, or holds a finished result
-        that this run would replace.
+        Return the manifest instead if OUT holds the complete result of this query already. `whole` is the range as
+        asked, None for an open end; `freeze` fixes what of it is covered. `parts_executor` writes the parts, one thing
+        at a time and in order. Raise ConfigError if OUT can't be used, OutputError if it belongs to another run,
+        another query or a newer program, or holds a finished result that this run would replace.
         """
         check_name(out)
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
@@ -119,15 +119,10 @@ class Store:
                 compression=compression,
                 parts_executor=parts_executor,
             )
-            store._begin(whole)
+            if store.whole is not None:
+                store._start_feeder(store.whole)
             undo.pop_all()
             return store
-
-    def _begin(self, whole: Span | None) -> None:
-        if self.whole is not None:
-            self._start_feeder(self.whole)
-        elif whole is not None:
-            self.freeze(whole)
 
     def expect(self, orders: int) -> None:
         """Record how many orders the range has, for `status`; it is durable with the next segment."""
@@ -135,7 +130,7 @@ class Store:
 
     @property
     def whole(self) -> Span | None:
-        """The whole range to be covered, None until an open end is frozen."""
+        """The whole range to be covered, None until its end is frozen."""
         return self._spool.whole
 
     def freeze(self, whole: Span) -> None:
@@ -315,8 +310,12 @@ def _finished(layout: Layout, query: Mapping[str, Any], *, whole: Span | None, o
         return None
     if differing := differences(manifest.query, query):
         problem = f"holds the result of another query: {'; '.join(differing)}"
-    elif whole is None:
-        problem = f"holds a finished export up to {wire_time(manifest.whole.stop - 1)}; there may be more orders by now"
+    elif whole is None or whole.stop > manifest.whole.stop:
+        end = wire_time(manifest.whole.stop - 1)
+        raise OutputError(
+            f"{layout.out} holds a finished export up to {end}; there may be more orders by now",
+            hint=f"`exporter update {layout.out}` asks for what came since; --overwrite replaces it by a new export",
+        )
     elif not manifest.complete:
         problem = "holds an export that is not complete"
     elif missing := missing_parts(layout, manifest):

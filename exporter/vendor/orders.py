@@ -185,6 +185,18 @@ class PageResponse:
     separators: bool = True
 
 
+def count_in(data: Mapping[str, Any], name: str) -> int | None:
+    """Return a number of a response that is an integer from zero on, or a text of its digits; else None."""
+    number = data.get(name)
+    if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < MAX_DIGITS:
+        return int(number)
+    return number if type(number) is int and number >= 0 else None
+
+
+MAX_DIGITS = 16
+"""A text with as many digits is no count."""
+
+
 @lru_cache(maxsize=1024)  # the pages of a segment are asked for with the same two
 def wire_time(second: int) -> str:
     """Return a Unix second as the API writes it: ISO 8601 with `+08:00`."""

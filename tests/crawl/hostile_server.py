@@ -123,7 +123,7 @@ class HostileServer:
     def _inside(self) -> list[Order]:
         return [order for order in self.orders if 0 <= order.moment < 1000 * self.seconds]
 
-    async def ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
+    async def ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
         """Answer after a while, so that answers overtake each other."""
         await asyncio.sleep(self.random.random() * self.latency)
         return self.response(request)
@@ -151,7 +151,7 @@ class HostileServer:
             records=[order.shown() for order in shown],
             total=self._total(len(found)),
             number=self.requests,
-            date=START + self.seconds + 60,
+            date=START + self.seconds + 300,
             received=float(self.requests),
         )
 

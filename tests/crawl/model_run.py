@@ -94,14 +94,14 @@ class Run:
             off_loop=inline,
             emit=lambda _: None,
             latency=self.latency,
-            clock=lambda: float(START + self.server.seconds + 60),
+            clock=lambda: float(START + self.server.seconds + 300),
         )
 
-    async def _ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
+    async def _ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
         if self.stop_after is not None and self.server.requests >= self.stop_after:
             self.stop_after = None
             raise Killed
-        return await self.server.ask(request, urgent=urgent)
+        return await self.server.ask(request, urgent=urgent, new_connection=new_connection)
 
     async def _commit(self, certificate: Certificate, table: pa.Table) -> None:
         span = certificate.span

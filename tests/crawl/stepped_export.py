@@ -105,8 +105,8 @@ class SteppedExport(Run):
         """Count answers, so that certificates tell between which of them their own came."""
         return float(self.server.requests)
 
-    async def _ask(self, request: PageRequest, *, urgent: bool = False) -> PageResponse:
-        return await self._client.ask(request, urgent=urgent)
+    async def _ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
+        return await self._client.ask(request, urgent=urgent, new_connection=new_connection)
 
     def latency(self) -> float:
         return 1.0

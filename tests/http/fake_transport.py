@@ -62,7 +62,7 @@ class FakeTransport:
     ) -> None:
         assert self.in_flight == 0
 
-    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+    async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
         if self.connecting:
             await asyncio.sleep(self.connecting)
         await permit.come()

@@ -68,7 +68,7 @@ class HostileLine:
     ) -> None:
         assert not self.waiting
 
-    async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+    async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
         await permit.come()
         permit.left()
         loop = asyncio.get_running_loop()

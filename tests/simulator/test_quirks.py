@@ -134,3 +134,27 @@ def test_orders_come_vanish_and_change_at_given_requests() -> None:
     after = ask(world)["list"]
     assert sum(one != two for one, two in zip(before, after, strict=True)) == 1
     assert len(world.drifted) == 3
+
+
+def test_long_ranges_may_be_cut_without_a_word() -> None:
+    days = [NOON - day * 86_400 for day in (9, 7, 5, 3, 1)]
+    assert ask(odd(days, last_days=4), created_at_end=wire_time(NOON))["total"] == 2
+    assert ask(odd(days, first_days=4), created_at_start=wire_time(NOON - 10 * 86_400))["total"] == 2
+    short = {"created_at_start": wire_time(NOON - 8 * 86_400), "created_at_end": wire_time(NOON - 4 * 86_400)}
+    assert ask(odd(days, last_days=4, first_days=4), **short)["total"] == 2
+
+
+@pytest.mark.parametrize("lagging", ["random", "content"])
+def test_a_replica_that_lags_does_not_show_the_youngest_orders(lagging: str) -> None:
+    world = odd(lag=60, lagging=lagging)
+    totals = [ask(world, pagesize=size)["total"] for size in range(1, 100)]
+    assert set(totals) == {6, 10}
+    assert 30 < totals.count(6) < 70
+    same = {ask(world)["total"] for _ in range(20)}
+    assert len(same) == {"random": 2, "content": 1}[lagging]
+
+
+def test_filters_may_change_nothing() -> None:
+    world = odd(ignored_filters=("status", "order_id"))
+    assert ask(world, status=[5], order_id="none")["total"] == 10
+    assert ask(world, status=[5], type=[2])["total"] == ask(odd(), type=[2])["total"] < 10

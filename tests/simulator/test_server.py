@@ -49,7 +49,7 @@ async def test_a_page_comes_over_http_as_the_world_tells_it() -> None:
 async def test_the_date_header_is_that_of_the_frozen_clock() -> None:
     async with asking(SimulatorOptions(rows=1)) as (_, ask):
         response, _body = await ask()
-    assert response.headers["Date"] == "Wed, 31 Dec 2025 16:01:00 GMT"
+    assert response.headers["Date"] == "Wed, 31 Dec 2025 16:05:00 GMT"
 
 
 async def test_lang_chooses_the_language_and_an_unknown_one_is_english() -> None:

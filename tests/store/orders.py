@@ -93,7 +93,14 @@ def open_out(out: Path, span: Span | None, **options: Any) -> Store | Manifest:
         "parts_executor": InOrder(THREADS.parts),
     }
     query = options.pop("query", QUERY)
-    return Store.open(out, query, **{**settings, **options})
+    opened = Store.open(out, query, **{**settings, **options})
+    if isinstance(opened, Store) and span is not None and opened.whole is None:
+        try:
+            opened.freeze(span)
+        except BaseException:
+            opened.close()
+            raise
+    return opened
 
 
 def open_store(out: Path, span: Span | None, **options: Any) -> Store:
