@@ -72,10 +72,12 @@ def silences(whole: Span, timeline: Timeline, *, proven: int) -> Iterator[Span]:
     `proven` is the longest time, in seconds, between two orders that one response has counted. The cases:
     - no order at all: the last year, quarter and week;
     - before the first order: the whole of it, as a server that shows the last days only would leave it out;
-    - after the last order, if that is longer than what is proven (the tail check was one request for it): its parts,
-      from the end, as a server that shows the first days only would leave them out;
-    - the longest gaps between two orders;
-    - before the first order, in parts from there on back.
+    - no time before the first order: the longest gap between two orders.
+    Then, only where they are longer than what is proven:
+    - after the last order (the tail check was one request for it): its parts, from the end, as a server that shows the
+      first days only would leave them out;
+    - gaps between two orders;
+    - before the first order: its parts, from there back.
     """
     occupied = timeline.occupied
     if not occupied:
@@ -83,12 +85,14 @@ def silences(whole: Span, timeline: Timeline, *, proven: int) -> Iterator[Span]:
         return
     before = Span(whole.start, occupied[0].first - OUTER)
     after = Span(occupied[-1].last + 1 + OUTER, whole.stop)
-    part = max(proven, USUAL_LIMITS[-1])
+    part, gaps = max(proven, USUAL_LIMITS[-1]), timeline.gaps()
     if before.seconds > 0:
         yield before
+    elif gaps:
+        yield gaps.pop(0)
     if after.seconds > part:
         yield from _parts(after, part)
-    yield from timeline.gaps()
+    yield from (gap for gap in gaps if gap.seconds > part)
     if before.seconds > part:
         yield from _parts(Span(before.start, before.stop - part), part)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
@@ -21,7 +22,7 @@ from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
 from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
-from exporter.vendor.orders import wire_time
+from exporter.vendor.orders import Filters, wire_time
 
 IN_FLIGHT = 128
 """Requests that windows are planned for at most, where no --concurrency is given."""
@@ -103,11 +104,19 @@ class Engine:
         in_reach = self.profile.segment_pages * self.profile.page_size
         return page.request.last > end and (page.total or 0) > in_reach
 
-    async def is_same_team(self, certificate: Certificate, held: pa.Table) -> bool:
-        """Ask one committed page again; tell whether the key sees any of the same orders."""
-        page = await self._asker.page(certificate.span.start - OUTER, certificate.span.stop)
-        seen = await self.work.off_loop(self.work.zone.table, [page.cells])
-        return await self.work.off_loop(absent, seen, held) < page.rows
+    async def is_same_team(self, held: Sequence[pa.Table]) -> bool:
+        """Return whether the key shows any of the orders of some committed segments, one of each at least.
+
+        They are asked for by their second and without filters: an order may have changed its status since, and an empty
+        page of those that match now proves nothing.
+        """
+        for table in held:
+            second = columns.seconds(table)[len(table) // 2].as_py()
+            page = await self._asker.page(second - OUTER, second + OUTER, filters=Filters())
+            seen = await self.work.off_loop(self.work.zone.table, [page.cells])
+            if await self.work.off_loop(absent, seen, table) < page.rows:
+                return True
+        return False
 
     async def cover(self, whole: Span, spans: Sequence[Span], *, committed: int) -> None:
         """Certify and commit the spans of the range; what can't be is in `work.missing` in the end.

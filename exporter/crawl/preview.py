@@ -9,16 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
+from exporter.certify.filters import check_filters
 from exporter.config.options import Settings
+from exporter.crawl.settled import settled_end
 from exporter.errors import RejectedError
 from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 
 Ask = Callable[[PageRequest], Awaitable[PageResponse]]
 
-BESIDE_PAGES = 3
-"""Requests of an export beside its pages: the opening question, the tail, the last comparison of totals."""
-MARGIN = 60
-"""Seconds before now at which a range ends that has no end, as in an export."""
+MORE_THAN_PAGES = 6
+"""Requests of an export in addition to its pages: boundaries, the tail check, silences, two last totals."""
+CLOCK_TOLERANCE = 60
+"""Seconds that the local clock may differ from the server's before it counts as wrong."""
 FOOTER = 4_000
 """Bytes of a Parquet file beside its columns: schema and statistics."""
 CAPS = frozenset({10_000, 50_000, 100_000})
@@ -51,22 +53,30 @@ class Health:
 
     @property
     def clock_right(self) -> bool | None:
-        """Whether it is right to a minute, the margin of a range without an end; None: the server tells no time."""
-        return None if self.clock_offset is None else abs(self.clock_offset) < MARGIN
+        """Whether it is right to a minute; None: the server tells no time."""
+        return None if self.clock_offset is None else abs(self.clock_offset) < CLOCK_TOLERANCE
 
 
 async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
-    """Return what the range holds, by one request, two if there is more than a page."""
-    end = settings.end if settings.end is not None else int(now) - MARGIN
-    request = _request(settings, settings.start, end)
-    response = await ask(request)
+    """Return what the range holds, by one request, two if there is more than a page.
+
+    One more is sent where the local clock, by which the first one goes, is wrong: a range ends by the server's.
+    """
+    latest = int(now) - settings.settle
+    end = latest if settings.end is None else min(settings.end, latest)
+    request = _request(settings, settings.start, max(settings.start, end))
+    response = await _first_page(ask, request, settings)
+    end = settled_end(settings, int(now) if response.date is None else response.date)
+    if abs(end - request.last) > CLOCK_TOLERANCE:
+        request = replace(request, last=end)
+        response = await _first_page(ask, request, settings)
     total, records = response.total, response.records
     size = len(records) if records and total is not None and total > len(records) else settings.page_size
     pages = None if total is None else max(1, math.ceil(total / size))
     last = records
     if pages is not None and pages > 1:
         last = await _last_page(ask, request, pages)
-    requests = None if pages is None else pages + BESIDE_PAGES
+    requests = None if pages is None else pages + MORE_THAN_PAGES
     return Preview(
         start=settings.start,
         end=end,
@@ -111,6 +121,12 @@ async def check(ask: Ask, settings: Settings, *, now: float) -> Health:
 
 def _request(settings: Settings, first: int, last: int, *, page_size: int | None = None) -> PageRequest:
     return PageRequest(first=first, last=last, page_size=page_size or settings.page_size, filters=settings.filters)
+
+
+async def _first_page(ask: Ask, request: PageRequest, settings: Settings) -> PageResponse:
+    response = await ask(request)
+    check_filters(response, language=settings.language)
+    return response
 
 
 async def _last_page(ask: Ask, request: PageRequest, number: int) -> Sequence[Record]:

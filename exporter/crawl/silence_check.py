@@ -73,7 +73,8 @@ class SilenceCheck:
     async def _never_counted(self, rows: int) -> bool:
         """Return whether the first or the last order is left out of the whole range's total, which is too small."""
         asker, profile, occupied = self._work.asker, self._work.profile, self._timeline.occupied
-        if asker.most >= rows or profile.totals != "exact" or profile.longest is not None or not occupied:
+        exact = profile.totals == "exact" or (profile.cap is not None and profile.largest > profile.cap)
+        if asker.most >= rows or not exact or profile.longest is not None or not occupied:
             return False
         return await self._is_cut(occupied[-1].last) or await self._is_cut(occupied[0].first)
 

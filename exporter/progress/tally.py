@@ -8,8 +8,8 @@ from typing import Any
 from exporter.events import Answered, Committed, Event, Finished, Refused, Repaired, Retried, Started
 from exporter.progress.text import counted, duration
 
-AFTER_PAGES = 2
-"""Requests that follow the pages: the tail check and the last comparison of totals."""
+AFTER_PAGES = 3
+"""Requests that follow the pages: the tail check and the last comparison of totals, which takes two."""
 
 
 @dataclass(slots=True, kw_only=True)

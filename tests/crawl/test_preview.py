@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from exporter.config.options import Settings
 from exporter.crawl import preview
-from exporter.errors import RejectedError
-from exporter.vendor.orders import PageRequest, PageResponse, Record, wire_time
+from exporter.errors import CertificateError, RejectedError
+from exporter.vendor.orders import Filters, PageRequest, PageResponse, Record, wire_time
 from exporter.vendor.secret import Secret
 
 START = 1_704_067_200
 SETTINGS = Settings(
     api_key=Secret("key"), start=START, end=START + 9_999, start_asked="", end_asked=None, rate=2.0, page_size=500
 )
+
+LATER = START + 20_000.0
+"""A clock on which all of the settings' range has settled."""
 
 
 def record(second: int) -> Record:
@@ -40,8 +43,10 @@ def record(second: int) -> Record:
 class Server:
     """An order each second, in pages of `size`; it tells `total` and goes `depth` pages deep."""
 
-    def __init__(self, *, orders: int, total: int | None = None, size: int = 500, depth: int = 1000) -> None:
-        self.orders, self.total, self.size, self.depth = orders, total, size, depth
+    def __init__(
+        self, *, orders: int, total: int | None = None, size: int = 500, depth: int = 1000, date: int | None = None
+    ) -> None:
+        self.orders, self.total, self.size, self.depth, self.date = orders, total, size, depth, date
         self.asked: list[PageRequest] = []
 
     async def ask(self, request: PageRequest) -> PageResponse:
@@ -51,12 +56,14 @@ class Server:
         size = min(self.size, request.page_size)
         first = (request.page - 1) * size
         seconds = range(START, START + self.orders)[first : first + size]
-        return PageResponse(request=request, records=[record(second) for second in seconds], total=self.total)
+        return PageResponse(
+            request=request, records=[record(second) for second in seconds], total=self.total, date=self.date
+        )
 
 
 async def test_one_request_is_enough_for_one_page() -> None:
     server = Server(orders=500, total=500)
-    seen = await preview.preview(server.ask, SETTINGS, now=0)
+    seen = await preview.preview(server.ask, SETTINGS, now=LATER)
     assert (seen.orders, seen.pages, seen.first, seen.last) == (500, 1, START, START + 499)
     assert seen.seconds == seen.requests / 2.0 if seen.requests else None
     assert len(server.asked) == 1
@@ -64,27 +71,42 @@ async def test_one_request_is_enough_for_one_page() -> None:
 
 async def test_pages_are_counted_by_their_real_size() -> None:
     server = Server(orders=1000, total=1000, size=100)
-    seen = await preview.preview(server.ask, SETTINGS, now=0)
+    seen = await preview.preview(server.ask, SETTINGS, now=LATER)
     assert (seen.pages, seen.last) == (10, START + 999)
     assert [request.page for request in server.asked] == [1, 10]
 
 
 async def test_a_server_that_does_not_page_that_deep_hides_the_last_order_only() -> None:
-    seen = await preview.preview(Server(orders=1000, total=10_000, depth=1).ask, SETTINGS, now=0)
+    seen = await preview.preview(Server(orders=1000, total=10_000, depth=1).ask, SETTINGS, now=LATER)
     assert (seen.orders, seen.maybe_capped, seen.first, seen.last) == (10_000, True, START, None)
 
 
 async def test_without_a_total_nothing_is_guessed() -> None:
-    seen = await preview.preview(Server(orders=1000).ask, SETTINGS, now=0)
+    seen = await preview.preview(Server(orders=1000).ask, SETTINGS, now=LATER)
     assert (seen.orders, seen.pages, seen.requests, seen.seconds, seen.bytes) == (None,) * 5
     assert seen.first == START
 
 
-async def test_a_range_without_an_end_goes_up_to_a_minute_ago() -> None:
+async def test_a_range_without_an_end_goes_up_to_what_has_settled() -> None:
     server = Server(orders=0, total=0)
-    seen = await preview.preview(server.ask, replace(SETTINGS, end=None), now=START + 100.5)
-    assert (seen.end, server.asked[0].last) == (START + 40, START + 40)
+    seen = await preview.preview(server.ask, replace(SETTINGS, end=None), now=START + 400.5)
+    assert (seen.end, server.asked[0].last) == (START + 100, START + 100)
     assert (seen.orders, seen.first, seen.last) == (0, None, None)
+
+
+@pytest.mark.parametrize("end", [None, START + 9_999])
+@pytest.mark.parametrize("local", [START + 200.0, START + 9_000.0])
+async def test_a_preview_goes_by_the_servers_clock_not_by_the_local_one(end: int | None, local: float) -> None:
+    server = Server(orders=0, total=0, date=START + 5_000)
+    seen = await preview.preview(server.ask, replace(SETTINGS, end=end), now=local)
+    assert (seen.end, server.asked[-1].last) == (START + 4_700, START + 4_700)
+    assert len(server.asked) == 2
+
+
+async def test_an_order_that_does_not_match_the_filter_is_named_before_the_export() -> None:
+    asked = replace(SETTINGS, filters=Filters(type=(1,)))
+    with pytest.raises(CertificateError, match=f"R{START}.*Renewal"):
+        await preview.preview(Server(orders=1, total=1).ask, asked, now=LATER)
 
 
 @given(

@@ -102,7 +102,13 @@ def test_an_answer_says_whether_a_text_may_hold_the_separator(text: bytes) -> No
     assert ask(FakeTransport(script=[HttpResponse(200, {}, body)])).separators
 
 
-@pytest.mark.parametrize("total", ["9", 9.0, True, -1, None, [9]])
+@pytest.mark.parametrize(("total", "count"), [("1200", 1200), ("0", 0), (7, 7)])
+def test_a_total_is_read_as_text_too_if_it_is_digits(total: Any, count: int) -> None:
+    body = json.dumps({"code": 200, "data": {"list": None, "total": total}}).encode()
+    assert ask(FakeTransport(script=[HttpResponse(200, {}, body)])).total == count
+
+
+@pytest.mark.parametrize("total", ["9.0", "+9", " 9", "", "9" * 16, "九", "²", 9.0, True, -1, None, [9]])
 def test_a_total_that_is_no_count_is_none(total: Any) -> None:
     body = json.dumps({"code": 200, "data": {"list": None, "total": total}}).encode()
     response = ask(FakeTransport(script=[HttpResponse(200, {}, body)]))
@@ -371,7 +377,7 @@ def test_a_login_page_in_the_middle_of_a_run_is_met_with_patience() -> None:
 
 def test_a_response_to_a_request_that_never_waited_for_its_slot_ends_the_export_at_once() -> None:
     class Hasty(FakeTransport):
-        async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+        async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
             self.asked.append({})
             return page()
 
@@ -384,9 +390,9 @@ def test_a_response_to_a_request_that_never_waited_for_its_slot_ends_the_export_
 
 def test_an_answer_before_the_request_left_is_no_answer() -> None:
     class Eager(FakeTransport):
-        async def post(self, body: bytes, permit: Permit) -> HttpResponse:
+        async def post(self, body: bytes, permit: Permit, *, new_connection: bool = False) -> HttpResponse:
             if len(self.asked) != 1:
-                return await super().post(body, permit)
+                return await super().post(body, permit, new_connection=new_connection)
             self.asked.append({})
             waiting = asyncio.ensure_future(permit.come())
             await asyncio.sleep(0)

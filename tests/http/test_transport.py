@@ -461,3 +461,19 @@ async def test_every_fault_of_the_simulator_is_overcome() -> None:
     assert asking.statistics.retries >= 2 * len(
         {"server_error", "html", "reset", "cut", "malformed", "empty", "null_data"}
     )
+
+
+async def test_a_request_on_a_new_connection_uses_none_that_was_there_and_leaves_none() -> None:
+    ports: list[int] = []
+
+    async def remember(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        ports.append(request.transport.get_extra_info("peername")[1])
+        return web.Response(body=PAGE)
+
+    async with serving(remember) as url, Client(settings(base_url=url, rate=UNPACED)) as client:
+        for new in (False, False, True, True, False):
+            await client.ask(QUESTION, new_connection=new)
+    pooled, one, other = ports[0], ports[2], ports[3]
+    assert ports == [pooled, pooled, one, other, pooled]
+    assert len({pooled, one, other}) == 3
