@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exporter.config.options import Settings
 from exporter.errors import ConfigError, OutputError
 from exporter.events import Event, Noticed
 from exporter.export import export
@@ -16,14 +17,19 @@ from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
 from exporter.vendor.orders import wire_time
 from tests.exporting import assert_exact, settings_for
+from tests.test_export import stop_after
 
 YEAR = 366 * 86_400
 
 
-def later(simulator: Simulator, **options: Any) -> Any:
+def later(simulator: Simulator, **options: Any) -> Settings:
     """Return settings whose end is a year after the server's last order."""
     end = simulator.options.span()[1] + YEAR
     return settings_for(simulator, end=end, end_asked=wire_time(end), **options)
+
+
+def end_of(asked: Settings) -> dict[str, Any]:
+    return {"end": asked.end, "end_asked": asked.end_asked}
 
 
 async def test_an_end_in_the_future_is_frozen_like_an_open_one_and_said_so(tmp_path: Path) -> None:
@@ -37,10 +43,10 @@ async def test_an_end_in_the_future_is_frozen_like_an_open_one_and_said_so(tmp_p
     assert summary.end == "2026-01-01T00:00:00+08:00"
     told = [event.message for event in events if isinstance(event, Noticed) and "has not settled" in event.message]
     assert len(told) == 1
-    assert wire_time(asked.end) in told[0]
+    assert wire_time(asked.end or 0) in told[0]
     assert summary.end in told[0]
     manifest = json.loads((tmp_path / "orders" / "_manifest.json").read_bytes())
-    assert manifest["query"]["end"] == wire_time(asked.end)
+    assert manifest["query"]["end"] == wire_time(asked.end or 0)
     assert manifest["range"]["stop"] == "2026-01-01T00:00:01+08:00"
     assert "exporter update" in (caught.value.hint or "")
 
@@ -54,25 +60,11 @@ async def test_an_end_that_has_passed_is_complete_for_good(tmp_path: Path) -> No
 
 async def test_work_that_is_resumed_keeps_the_moment_at_which_a_future_end_was_frozen(tmp_path: Path) -> None:
     async with serving(SimulatorOptions(rows=2_000)) as simulator:
-        asked = later(simulator, page_size=50, segment_pages=5)
-        decide, left = simulator.decide, 25
-
-        def broken(*arguments: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise RuntimeError
-            return decide(*arguments)
-
-        simulator.decide = broken  # type: ignore[method-assign]
-        with pytest.raises(Exception, match="attempt"):
-            await export(
-                tmp_path / "orders", later(simulator, page_size=50, segment_pages=5, max_attempts=1, patience=0.0)
-            )
-        simulator.decide = decide  # type: ignore[method-assign]
+        small = {"page_size": 50, "segment_pages": 5}
+        await stop_after(25, simulator, tmp_path / "orders", **end_of(later(simulator)))
         world = simulator.world
         simulator.world = World(world.columns, clock=lambda: simulator.options.now() + 86_400)
-        summary = await export(tmp_path / "orders", asked)
+        summary = await export(tmp_path / "orders", later(simulator, **small))
     assert summary.end == "2026-01-01T00:00:00+08:00"
     assert summary.rows == 2_000
 
