@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -59,6 +60,8 @@ def entry() -> NoReturn:
 
     It ends at once: freeing what is left in memory would take Python 0.1 s.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of `main`, Ctrl-C ends us without a traceback
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed before we started: what is written there is lost
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # open to the end

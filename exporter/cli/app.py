@@ -114,5 +114,9 @@ def environ() -> Mapping[str, str]:
 
 
 def settings(options: sources.Chosen) -> Settings:
-    """Return the validated settings of these options."""
-    return sources.settings(options, environ(), now=dt.datetime.now(dt.UTC))
+    """Return the validated settings of these options; warn where the key is exposed."""
+    made = sources.settings(options, environ(), now=dt.datetime.now(dt.UTC))
+    current.get().timezone = made.timezone
+    for warning in sources.exposed(options, environ(), made):
+        warn(warning)
+    return made

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter.cli.reporting import say
-from exporter.cli.stopping import SIGNALS, Stopped
+from exporter.cli.stopping import Stopped, heard, ignore_more
 from exporter.config.options import Settings
 from exporter.events import Event
 from exporter.progress.messages import message
@@ -27,22 +28,28 @@ def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
     async def main() -> Result:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-        def stop(number: int) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             stopped.append(number)
-            if task is not None:
-                task.cancel()
+            if task is not None and len(stopped) == 1:
+                loop.call_soon_threadsafe(task.cancel)
 
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, stop, number)
+        # Not the loop's own handlers: when it closes, it would leave the system's, which end the process.
+        before.update((number, signal.signal(number, stop)) for number in heard())
         return await work
 
+    before: dict[int, Any] = {}
     try:
         return asyncio.run(main())
     except BaseException as error:
         if stopped:
             raise Stopped(stopped[0]) from error
         raise
+    finally:
+        if stopped:
+            ignore_more()
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def asking(made: Settings, do: Callable[[Ask], Awaitable[Result]]) -> Result:

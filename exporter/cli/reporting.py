@@ -12,8 +12,9 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from exporter.cli.limits import limit_of
 from exporter.cli.stopping import RESUMES, Failed, Stopped
 from exporter.errors import DiskError, ExportError
 
@@ -30,6 +31,8 @@ class Reporting:
     quiet: bool = False
     verbose: bool = False
     log_file: Path | None = None
+    timezone: str | None = None
+    """The zone of the times that are shown to a person; None: the API's own."""
     opened: bool = field(default=False)
     """The log begins with this command already."""
 
@@ -59,10 +62,20 @@ class Reporting:
 current: ContextVar[Reporting] = ContextVar("reporting")
 
 
+def localized(text: str) -> str:
+    """Return a text with its moments in the time zone that the user asked for."""
+    timezone = current.get().timezone
+    if timezone is None:
+        return text
+    from exporter.progress.text import in_zone
+
+    return in_zone(text, timezone)
+
+
 def say(line: str) -> None:
     """Write a line to stderr, if there is one."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(localized(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
@@ -72,30 +85,12 @@ def warn(line: str) -> None:
 
 
 def report_failure(error: BaseException) -> int:
-    """Report an error on stderr, in the log, and with `--json` on stdout too; return the exit code.
-
-    The cases:
-    - `Failed` holds the error of an export, and the figures that are known
-    - one of the exporter's own errors: its message, cause, hint and exit code
-    - a signal: what is committed stays
-    - stdout that can't be written: a result is written elsewhere, and its errors are `DiskError`
-    - anything else is a bug
-    """
+    """Report an error on stderr, in the log, and with `--json` on stdout too; return the exit code."""
     how = current.get()
     facts: Mapping[str, Any] = {}
     if isinstance(error, Failed):
         facts, error = error.facts, error.__cause__ or error
-    code, hint, as_json = 1, PLEASE_REPORT, how.json
-    message = str(error) or type(error).__name__
-    if isinstance(error, ExportError):
-        code, hint = error.exit_code, error.hint or ""
-    elif isinstance(error, Stopped):
-        code, hint = error.exit_code, RESUMES
-    elif isinstance(error, OSError) and error.errno in _FULL:
-        code, hint, as_json = DiskError.exit_code, "make room where it is written to, and run the command again", False
-        message = f"stdout could not be written: {error.strerror}"
-    else:
-        message = f"{type(error).__name__}: {message}"
+    code, message, hint = _explained(error)
     lines = [f"error: {message}"]
     if isinstance(error, ExportError) and (cause := _cause(error)):
         lines.append(f"cause: {cause}")
@@ -106,11 +101,40 @@ def report_failure(error: BaseException) -> int:
     for line in lines:
         say(line)
     _log(how, f"exit {code}: {'; '.join(lines)}")
-    if as_json:
+    if how.json and not _is_lost_stdout(error):
         facts = {"complete": False, **facts, "error": message, "hint": hint, "exit": code}
         with suppress(OSError):
             print(json.dumps(facts, ensure_ascii=False), flush=True)
     return code
+
+
+def _explained(error: BaseException) -> tuple[int, str, str]:
+    """Return exit code, message and hint of an error.
+
+    The cases:
+    - one of the exporter's own errors: its message, cause, hint and exit code
+    - a signal: what is committed stays
+    - a limit of the system, of memory, threads or open files: what is committed stays
+    - stdout that can't be written: a result is written elsewhere, and its errors are `DiskError`
+    - anything else is a bug
+    """
+    message = str(error) or type(error).__name__
+    if isinstance(error, ExportError) and not limit_of(error):
+        return error.exit_code, message, error.hint or ""
+    if isinstance(error, Stopped):
+        return error.exit_code, message, RESUMES
+    if limit := limit_of(error):
+        hint = f"raise the limit ({limit.command}) and run the same command again"
+        return DiskError.exit_code, f"this process may not have more {limit.name}: {message}", hint
+    if _is_lost_stdout(error):
+        hint = "make room where it is written to, and run the command again"
+        return DiskError.exit_code, f"stdout could not be written: {error.strerror}", hint
+    return 1, f"{type(error).__name__}: {message}", PLEASE_REPORT
+
+
+def _is_lost_stdout(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether stdout can't be written: a result is written elsewhere, and its errors are `DiskError`."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _log(how: Reporting, text: str) -> None:

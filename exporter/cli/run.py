@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter.cli.app import Origin, chosen, command, environ, settings
 from exporter.cli.event_loop import until_stopped
-from exporter.cli.reporting import current, say
+from exporter.cli.reporting import current, localized, say
 from exporter.cli.stopping import Failed, Stopped
 from exporter.config import sources
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings
@@ -57,7 +57,9 @@ def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
 
     gc.freeze()  # no search for cycles needs what was imported, least of all while the first page is decoded
     display = display_for(sys.stderr, quiet=quiet)
-    with watching(display, log_file=how.log_file, verbose=how.verbose, opening=how.opening) as progress:
+    with watching(
+        display, log_file=how.log_file, verbose=how.verbose, opening=how.opening, timezone=made.timezone
+    ) as progress:
         how.opened = True
         try:
             summary = until_stopped(export(out, made, on_event=progress))
@@ -71,7 +73,7 @@ def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
         if as_json:
             say(text)
         else:
-            print(text)
+            print(localized(text))
     if not summary.complete:
         raise Failed(facts) from CertificateError(
             f"these spans could not be certified: {', '.join(summary.uncertified)}",

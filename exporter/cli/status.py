@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.cli.app import chosen, command
 from exporter.config.options import OutputOptions
-from exporter.progress.text import counted, size, table
+from exporter.progress.text import counted, in_zone, size, table
 from exporter.vendor.orders import wire_time
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         rows += [("result", held), ("range", f"{first} to {last}"), ("made", made or "-")]
         rows += [("query", _query(finished.query))]
     if progress is not None:
-        rows += [("under way", str(progress)), ("query", _query(progress.query))]
+        rows += [("under way", in_zone(str(progress), progress.query["timezone"])), ("query", _query(progress.query))]
     if found.holder is not None:
         rows += [("running", str(found.holder))]
     return rows

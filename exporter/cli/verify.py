@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +13,10 @@ from cyclopts import Parameter
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings
 from exporter.cli.event_loop import asking
+from exporter.cli.reporting import current
 from exporter.config.options import ConnectionOptions, OutputOptions
 from exporter.config.sources import Chosen
-from exporter.errors import CertificateError
+from exporter.errors import CertificateError, ConfigError
 from exporter.progress.text import counted, size
 from exporter.vendor.orders import Filters
 
@@ -26,6 +28,7 @@ EXAMPLES = """\
 Examples:
   exporter verify orders/
   exporter verify orders/ --online
+  exporter verify orders/ --expect "$(cat orders.sha256)"
 """
 
 
@@ -34,6 +37,9 @@ def verify(
     out: str | Path,
     /,
     *,
+    expect: Annotated[
+        str | None, Parameter(help="SHA-256 that the manifest must have: keep it where nobody can write to both.")
+    ] = None,
     online: Annotated[bool, Parameter(help="Compare the totals with the API's too.", negative="")] = False,
     **given: Any,
 ) -> int:
@@ -44,7 +50,12 @@ def verify(
     from exporter.store.verify import verify as verify_offline
 
     options = chosen(given)
-    manifest = verify_offline(Path(out))
+    if expect is not None and not re.fullmatch("[0-9a-fA-F]{64}", expect):
+        raise ConfigError(
+            f"--expect is {expect!r}, no SHA-256", hint="it has 64 hexadecimal digits: sha256sum prints it"
+        )
+    manifest = verify_offline(Path(out), expect=expect)
+    current.get().timezone = manifest.timezone
     if online:
         _compare(manifest, options)
     if not manifest.complete:
@@ -69,6 +80,7 @@ def _compare(manifest: Manifest, options: Chosen) -> None:
     if run.totals == "ignored" or run.padded:
         raise CertificateError("the server's totals did not count what it showed in this export: they prove nothing")
     made = settings(options)
+    current.get().timezone = manifest.timezone
     if options.sources["site"] is options.sources["base_url"] is None:
         made = replace(made, base_url=query["base_url"])
     filters = Filters(**{field.name: _several(query[field.name]) for field in fields(Filters)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from exporter.events import Event, Repaired
 from exporter.progress.displays import Display
 from exporter.progress.messages import message
 from exporter.progress.tally import Tally
+from exporter.progress.text import API_TIMEZONE, in_zone
 
 
 class ProgressReporter:
@@ -24,23 +26,29 @@ class ProgressReporter:
         *,
         log_file: Path | None = None,
         verbose: bool = False,
+        timezone: str = API_TIMEZONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = Tally()
         self.repairs: list[str] = []
         self._display, self._log_file, self._verbose, self._clock = display, log_file, verbose, clock
+        self._timezone = timezone
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         now = self._clock()
         self.tally.take(event, now)
-        if self._log_file is not None and (entry := message(event, verbose=True)):
+        if self._log_file is not None and (entry := self._message(event, verbose=True)):
             log(self._log_file, entry)
         if isinstance(event, Repaired):
-            self.repairs.append((message(event) or "").removeprefix("repaired "))
-        if text := message(event, verbose=self._verbose):
+            self.repairs.append((self._message(event) or "").removeprefix("repaired "))
+        if text := self._message(event, verbose=self._verbose):
             self._on_display(lambda display: display.say(text))
         self._on_display(lambda display: display.show(self.tally, now))
+
+    def _message(self, event: Event, *, verbose: bool = False) -> str | None:
+        text = message(event, verbose=verbose)
+        return None if text is None else in_zone(text, self._timezone)
 
     @property
     def shows(self) -> bool:
@@ -61,9 +69,14 @@ class ProgressReporter:
 
 @contextmanager
 def watching(
-    display: Display | None, *, log_file: Path | None = None, verbose: bool = False, opening: str = "an export begins"
+    display: Display | None,
+    *,
+    log_file: Path | None = None,
+    verbose: bool = False,
+    opening: str = "an export begins",
+    timezone: str = API_TIMEZONE,
 ) -> Iterator[ProgressReporter]:
-    """Give a `ProgressReporter` for one run; `opening` is the first line of its log.
+    """Give a `ProgressReporter` for one run; `opening` is the first line of its log, times are shown in `timezone`.
 
     Raise ConfigError if the log can't be written.
     """
@@ -72,7 +85,7 @@ def watching(
             append(log_file, opening)
         except OSError as error:
             raise ConfigError(f"the log file {log_file} can't be written", hint="check --log-file") from error
-    reporter = ProgressReporter(display, log_file=log_file, verbose=verbose)
+    reporter = ProgressReporter(display, log_file=log_file, verbose=verbose, timezone=timezone)
     try:
         yield reporter
     finally:
@@ -88,5 +101,10 @@ def log(path: Path, text: str) -> None:
 def append(path: Path, text: str) -> None:
     """Add a line to a log, with the moment; raise OSError if it can't be written."""
     moment = dt.datetime.now().astimezone().isoformat(timespec="seconds")
-    with path.open("a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", opener=_private) as file:  # Path.open has no opener
         file.write(f"{moment} {text}\n")
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that, if it is new, this user alone can read: a log names orders and places."""
+    return os.open(path, flags, 0o600)

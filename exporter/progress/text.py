@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+API_TIMEZONE = "Asia/Shanghai"
+"""The zone of the API's own times."""
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -31,3 +37,19 @@ def duration(seconds: float) -> str:
         return f"{seconds / 86_400:.0f} days"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def in_zone(text: str, timezone: str) -> str:
+    """Return a text with its moments, which are the API's with `+08:00`, in another time zone."""
+    zone = ZoneInfo(timezone)
+
+    def local(found: re.Match[str]) -> str:
+        try:
+            return dt.datetime.fromisoformat(found[0]).astimezone(zone).isoformat()
+        except (ValueError, OverflowError):  # no such day, or beyond the calendar
+            return found[0]
+
+    return _MOMENT.sub(local, text)
+
+
+_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?\+08:00")

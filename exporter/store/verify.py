@@ -25,6 +25,7 @@ from exporter import columns
 from exporter.certify.bisect import SpanRows, differing
 from exporter.certify.spans import Span, gaps
 from exporter.errors import CertificateError, OutputError
+from exporter.progress.text import in_zone
 from exporter.store import parts
 from exporter.store.disk import Disk
 from exporter.store.layout import Layout
@@ -56,7 +57,8 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
     found += [*_check_manifest(manifest, layout), *_check_files(manifest, layout), *_check_parts(manifest, layout)]
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
-        raise CertificateError(f"{out} is not what was certified:\n" + "\n".join(f"- {finding}" for finding in shown))
+        findings = in_zone("\n".join(f"- {finding}" for finding in shown), manifest.timezone)
+        raise CertificateError(f"{out} is not what was certified:\n{findings}")
     return manifest
 
 
