@@ -10,6 +10,7 @@ PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allo
 .PHONY: demo test test-deep coverage check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
+	@echo "installing what is needed into $(VENV), about a minute; it is done once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

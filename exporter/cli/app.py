@@ -65,8 +65,8 @@ def command(*groups: type, without: tuple[str, ...] = (), epilogue: str | None =
 
 def _flags(groups: tuple[type, ...], without: tuple[str, ...]) -> Any:
     hints = {
-        name: _hint(name, option, Group(group.__name__, sort_key=place))
-        for place, group in enumerate(groups, start=1)
+        name: _hint(name, option, Group(group.__name__.removesuffix("Options"), sort_key=position))
+        for position, group in enumerate(groups, start=1)
         for name, option in options_of(group).items()
         if name not in without
     }
