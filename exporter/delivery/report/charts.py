@@ -123,7 +123,8 @@ def certificates(
             whole.broken_barh(spans, (0, 1), **_span_style(proof))
         whole.vlines([row.start for row in rows[1:]], 0, 1, colors=PAPER, linewidths=0.4)
         marks = [(row.start + row.stop) / 2 for row in rows if row.repair]
-        whole.plot(marks, [1.3] * len(marks), "v", color=ALARM, markersize=5, clip_on=False)
+        if marks:
+            whole.plot(marks, [1.3] * len(marks), "v", color=ALARM, markersize=5, clip_on=False)
         whole.set_ylim(0, 1)
         whole.set_yticks([])
         whole.set_xlim(rows[0].start, rows[-1].stop)
@@ -160,7 +161,8 @@ def _draw_dense(axes: Axes, rows: Sequence[Certified], first: float, last: float
             heights = [count / width * 86_400 for count, width in zip(orders, widths, strict=True)]
             axes.bar(starts, heights, width=widths, align="edge", **_span_style(proof))
     marks = [(start + stop) / 2 for row, start, stop in seen if row.repair]
-    axes.plot(marks, [0] * len(marks), "^", color=ALARM, markersize=6, clip_on=False, zorder=5)
+    if marks:
+        axes.plot(marks, [0] * len(marks), "^", color=ALARM, markersize=6, clip_on=False, zorder=5)
     axes.set_xlim(first, first + length)
     axes.set_title("orders a day, from the first order to the last", loc="left", fontsize=9)
     amount_grid(axes)
