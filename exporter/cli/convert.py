@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from exporter.cli.app import chosen, command
+from exporter.cli.reporting import warn
 from exporter.config.options import OutputOptions
 from exporter.progress.text import counted, size
 
@@ -24,8 +24,8 @@ A text of a CSV that a spreadsheet would run as a formula has a ' before it.
 
 @command(OutputOptions, without=("log_file",), epilogue=EXAMPLES)
 def convert(
-    out: str,
-    file: str,
+    out: str | Path,
+    file: str | Path,
     /,
     *,
     overwrite: Annotated[bool, Parameter(help="Replace FILE if it is there.", negative="")] = False,
@@ -36,12 +36,14 @@ def convert(
     from exporter.delivery.convert import convert as converted
     from exporter.store.finished import finished
 
-    told = chosen(given).values
+    shown = chosen(given).values
     made = converted(finished(out), Path(file), overwrite=overwrite, bom=bom)
     for note in made.notes:
-        print(f"warning: {note}", file=sys.stderr)
-    if told["json"]:
-        print(json.dumps({"out": out, "file": file, "rows": made.rows, "bytes": made.bytes}, ensure_ascii=False))
-    elif not told["quiet"]:
+        warn(note)
+    if shown["json"]:
+        print(
+            json.dumps({"out": str(out), "file": str(file), "rows": made.rows, "bytes": made.bytes}, ensure_ascii=False)
+        )
+    elif not shown["quiet"]:
         print(f"wrote {file}: {counted(made.rows, 'order')}, {size(made.bytes)}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from exporter.cli.app import chosen, command
+from exporter.cli.reporting import say
 from exporter.config.options import OutputOptions
 from exporter.progress.text import table
 
@@ -37,12 +37,13 @@ Examples:
 
 @command(OutputOptions, without=("log_file",), epilogue=EXAMPLES)
 def diff(
-    old: str,
-    new: str,
+    old: str | Path,
+    new: str | Path,
     /,
     *,
     output: Annotated[
-        str | None, Parameter(help="Write all orders that differ to this file, .parquet or .csv.", metavar="FILE")
+        str | Path | None,
+        Parameter(help="Write all orders that differ to this file, .parquet or .csv.", metavar="FILE"),
     ] = None,
     exit_code: Annotated[bool, Parameter(help="Exit with 4 if the two differ.", negative="")] = False,
     **given: Any,
@@ -52,18 +53,18 @@ def diff(
     An order has changed if its status or expired_at has; another countdown alone is none. Each is a folder, a file, or
     a folder of teams.
     """
-    told = chosen(given).values
+    shown = chosen(given).values
     found = _compared(old, new, output)
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if told["json"]:
+    for note in () if shown["quiet"] else found.notes:
+        say(f"note: {note}")
+    if shown["json"]:
         print(json.dumps(found.counts))
-    elif not told["quiet"]:
+    elif not shown["quiet"]:
         print(described(found))
     return DIFFERENT if exit_code and found.differ else 0
 
 
-def _compared(old: str, new: str, output: str | None) -> Diff:
+def _compared(old: str | Path, new: str | Path, output: str | Path | None) -> Diff:
     from exporter.delivery.convert import write_changes
     from exporter.store.diff import changes_schema, diff
     from exporter.store.finished import finished

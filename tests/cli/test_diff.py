@@ -100,7 +100,7 @@ def test_diff_says_how_two_queries_differ_and_compares_them(capsys: pytest.Captu
     assert main(["diff", "old", "other", "--json"]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["changed"] == 2
-    assert output.err == "note: the two were asked for differently: type was null and is now [7]\n"
+    assert output.err == "note: the two were asked for differently: type was not given and is now 7\n"
 
 
 def test_diff_shows_no_character_that_would_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
