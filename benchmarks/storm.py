@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import Simulator, serving
@@ -118,7 +119,7 @@ class Storm:
 
     def _burst(self, process: Process, _: Path) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(self._random.randint(2, 8)):
+        for _number in range(self._random.randint(2, 8)):
             loop.call_later(self._random.uniform(0, 0.05), self._send, process, self._random.choice(list(SIGNALS)))
 
     def _send(self, process: Process, number: signal.Signals) -> None:
@@ -193,7 +194,7 @@ class Storm:
         """Do something when the given request from now on arrives, before it is answered."""
         decide, left = type(self._simulator).decide, number
 
-        def counting(*arguments: object) -> object:
+        def counting(*arguments: Any) -> Any:
             nonlocal left
             left -= 1
             if not left:

@@ -24,7 +24,7 @@ BASE: Record = {
     "expired_at": "",
     "expired_seconds": 0,
 }
-FEW = {
+FEW: dict[str, list[Any]] = {
     "order_id": ["DP1", "DP2", ""],
     "created_at": ["2026-02-12T11:34:55+08:00", "2026-02-12T11:34:56+08:00", "2026-02-12T03:34:55Z"],
     "total": ["-$21.91", "$1,234.50", "free", None],

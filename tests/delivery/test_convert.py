@@ -67,7 +67,8 @@ def clock(instant: int) -> dt.datetime:
 
 
 def instants(table: pa.Table) -> list[dict[str, Any]]:
-    return table.cast(columns.table.with_times_as(pa.int64(), SCHEMA)).to_pylist()
+    rows: list[dict[str, Any]] = table.cast(columns.table.with_times_as(pa.int64(), SCHEMA)).to_pylist()
+    return rows
 
 
 def unquoted(text: str) -> str:

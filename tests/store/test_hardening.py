@@ -22,8 +22,9 @@ WHOLE = whole(60)
 
 
 @pytest.fixture(params=["orders", "orders.parquet"])
-def out(request, tmp_path) -> Path:
-    return tmp_path / request.param
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path: Path = tmp_path / request.param
+    return path
 
 
 def work_of(out: Path) -> Path:
@@ -40,7 +41,7 @@ def mode(path: Path) -> int:
 @pytest.mark.parametrize("taken", ["folder", "lock"])
 @pytest.mark.parametrize("another", [False, True], ids=["alone", "another began"])
 @pytest.mark.parametrize("after", [3, 6])
-def test_an_export_whose_work_was_removed_publishes_nothing(out, taken, another, after):
+def test_an_export_whose_work_was_removed_publishes_nothing(out: Path, taken: str, another: bool, after: int) -> None:
     store = open_store(out, WHOLE)
     for proof, rows in PIECES[:after]:
         store.commit(proof, rows)
@@ -72,7 +73,9 @@ def test_an_export_whose_work_was_removed_publishes_nothing(out, taken, another,
     assert verify(out).complete
 
 
-def test_a_folder_that_vanishes_at_the_last_moment_is_named_as_the_cause(out, monkeypatch):
+def test_a_folder_that_vanishes_at_the_last_moment_is_named_as_the_cause(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The parts are written; then the folder is gone when the manifest is to be."""
     store = open_store(out, WHOLE)
     for proof, rows in PIECES:
@@ -92,7 +95,7 @@ def test_a_folder_that_vanishes_at_the_last_moment_is_named_as_the_cause(out, mo
     assert not out.exists()
 
 
-def test_a_failed_export_removes_nothing_of_the_one_that_followed(out):
+def test_a_failed_export_removes_nothing_of_the_one_that_followed(out: Path) -> None:
     store = open_store(out, WHOLE)
     shutil.rmtree(work_of(out))
     second = open_store(out, WHOLE)
@@ -100,13 +103,15 @@ def test_a_failed_export_removes_nothing_of_the_one_that_followed(out):
     store.close()
     assert status(out).state is State.RUNNING
     second.close()
-    assert status(out).progress.segments == 1
+    progress = status(out).progress
+    assert progress is not None
+    assert progress.segments == 1
 
 
 # Links and strangers
 
 
-def test_a_lock_that_is_a_link_leaves_its_target_alone(out, tmp_path):
+def test_a_lock_that_is_a_link_leaves_its_target_alone(out: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     work_of(out).mkdir()
@@ -118,7 +123,7 @@ def test_a_lock_that_is_a_link_leaves_its_target_alone(out, tmp_path):
 
 @pytest.mark.parametrize("name", ["spool", "spool.partial", "result", "old"])
 @pytest.mark.parametrize("target", ["file", "folder", "nothing"])
-def test_no_link_in_the_work_folder_is_written_through(out, tmp_path, name, target):
+def test_no_link_in_the_work_folder_is_written_through(out: Path, tmp_path: Path, name: str, target: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     if target == "file":
@@ -140,7 +145,7 @@ def test_no_link_in_the_work_folder_is_written_through(out, tmp_path, name, targ
     assert {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()} == before
 
 
-def test_a_work_folder_that_is_a_link_is_refused(out, tmp_path):
+def test_a_work_folder_that_is_a_link_is_refused(out: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     work_of(out).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is a link"):
@@ -148,21 +153,21 @@ def test_a_work_folder_that_is_a_link_is_refused(out, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_work_folder_of_another_user_is_refused(out, monkeypatch):
+def test_a_work_folder_of_another_user_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work_of(out).mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     with pytest.raises(ConfigError, match="another user"):
         open_store(out, WHOLE)
 
 
-def test_a_pipe_in_place_of_a_work_file_is_refused_without_waiting(out):
+def test_a_pipe_in_place_of_a_work_file_is_refused_without_waiting(out: Path) -> None:
     work_of(out).mkdir()
     os.mkfifo(work_of(out) / "spool")
     with pytest.raises(DiskError, match="not a plain file"):
         open_store(out, WHOLE)
 
 
-def test_a_planted_result_is_not_taken_for_complete(out, tmp_path):
+def test_a_planted_result_is_not_taken_for_complete(out: Path, tmp_path: Path) -> None:
     """A whole result of the same query, put where this program puts its own before it is published."""
     other = tmp_path / "other" / out.name
     export(other, PIECES[:3])
@@ -181,7 +186,7 @@ def test_a_planted_result_is_not_taken_for_complete(out, tmp_path):
     assert export(out, PIECES).rows == 200
 
 
-def test_a_result_moved_away_by_nobody_known_is_neither_taken_nor_thrown_away(tmp_path):
+def test_a_result_moved_away_by_nobody_known_is_neither_taken_nor_thrown_away(tmp_path: Path) -> None:
     out = tmp_path / "orders"
     export(out, PIECES)
     work_of(out).mkdir()
@@ -194,7 +199,7 @@ def test_a_result_moved_away_by_nobody_known_is_neither_taken_nor_thrown_away(tm
 # Modes
 
 
-def test_work_is_private_and_the_result_follows_the_umask(out):
+def test_work_is_private_and_the_result_follows_the_umask(out: Path) -> None:
     before = os.umask(0o022)
     try:
         store = open_store(out, WHOLE)
@@ -212,7 +217,7 @@ def test_work_is_private_and_the_result_follows_the_umask(out):
         assert {mode(out), mode(out / "_manifest.json"), mode(out / manifest.parts[0].name)} == {0o755, 0o644}
 
 
-def test_a_strict_umask_keeps_the_result_private(tmp_path):
+def test_a_strict_umask_keeps_the_result_private(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         export(tmp_path / "orders", PIECES)
@@ -222,7 +227,7 @@ def test_a_strict_umask_keeps_the_result_private(tmp_path):
     assert mode(tmp_path / "orders") == 0o700
 
 
-def test_an_open_work_folder_of_an_earlier_version_is_closed_to_others(out):
+def test_an_open_work_folder_of_an_earlier_version_is_closed_to_others(out: Path) -> None:
     work_of(out).mkdir(mode=0o755)
     store = open_store(out, WHOLE)
     assert mode(work_of(out)) == 0o700
@@ -234,7 +239,7 @@ def test_an_open_work_folder_of_an_earlier_version_is_closed_to_others(out):
 
 @pytest.mark.parametrize("name", ["more", "part-00007.parquet", "_more.parquet", "deep/part-00007.parquet"])
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling", "pipe"])
-def test_verify_finds_links_and_special_files_that_a_reader_would_follow(tmp_path, name, kind):
+def test_verify_finds_links_and_special_files_that_a_reader_would_follow(tmp_path: Path, name: str, kind: str) -> None:
     out = tmp_path / "orders"
     export(out, PIECES)
     (tmp_path / "elsewhere").mkdir()
@@ -251,7 +256,7 @@ def test_verify_finds_links_and_special_files_that_a_reader_would_follow(tmp_pat
         verify(out)
 
 
-def test_verify_compares_the_manifest_with_the_checksum_that_was_kept(out):
+def test_verify_compares_the_manifest_with_the_checksum_that_was_kept(out: Path) -> None:
     import hashlib
 
     export(out, PIECES)
@@ -268,7 +273,7 @@ def test_verify_compares_the_manifest_with_the_checksum_that_was_kept(out):
 # What else may be there
 
 
-def test_unfinished_work_without_segments_gives_way_to_another_query(out):
+def test_unfinished_work_without_segments_gives_way_to_another_query(out: Path) -> None:
     open_store(out, WHOLE).close()
     assert status(out).state is State.UNFINISHED
     other = {"start": "2020-01-01"}
@@ -280,7 +285,7 @@ def test_unfinished_work_without_segments_gives_way_to_another_query(out):
         open_store(out, WHOLE)
 
 
-def test_a_file_that_was_renamed_with_its_manifest_is_right_for_verify_and_for_run(tmp_path):
+def test_a_file_that_was_renamed_with_its_manifest_is_right_for_verify_and_for_run(tmp_path: Path) -> None:
     export(tmp_path / "orders.parquet", PIECES)
     moved = tmp_path / "archive.parquet"
     (tmp_path / "orders.parquet").rename(moved)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.store import status
+from exporter.store import Store, status
 from tests.store.orders import open_out, whole
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -29,40 +29,40 @@ def refused(out: str) -> ConfigError:
 
 
 @pytest.mark.parametrize("out", ["", ".", "..", "../here", "/", "deep/.."])
-def test_the_current_directory_and_those_it_is_in_are_refused(out):
+def test_the_current_directory_and_those_it_is_in_are_refused(out: str) -> None:
     Path("deep").mkdir()
     assert "current directory" in str(refused(out))
 
 
 @pytest.mark.parametrize("out", ["s3://bucket/orders", "gs://bucket/orders", "https://host/orders", "file:///orders"])
-def test_an_address_is_refused(out):
+def test_an_address_is_refused(out: str) -> None:
     assert "is an address" in str(refused(out))
 
 
 @pytest.mark.parametrize("name", ["orders.csv", "orders.xlsx", "orders.json", "orders.duckdb", "ORDERS.CSV"])
-def test_the_suffix_of_another_format_is_refused(name):
+def test_the_suffix_of_another_format_is_refused(name: str) -> None:
     error = refused(name)
     assert "another format" in str(error)
     assert ("exporter convert" in str(error.hint)) == name.lower().endswith((".csv", ".xlsx"))
 
 
 @pytest.mark.parametrize("name", ["orders.PARQUET", ".parquet", "deep/.parquet", ".PARQUET"])
-def test_half_a_parquet_name_is_refused(name):
+def test_half_a_parquet_name_is_refused(name: str) -> None:
     assert "ends in .parquet" in str(refused(name).hint)
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "n" * 250, "n" * 300 + ".parquet", "nu\0ll"])
-def test_a_name_that_no_file_can_have_is_refused(name):
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
     refused(name)
 
 
-def test_a_loop_of_links_is_refused():
+def test_a_loop_of_links_is_refused() -> None:
     Path("one").symlink_to("two")
     Path("two").symlink_to("one")
     refused("one")
 
 
-def test_a_deleted_working_directory_is_named():
+def test_a_deleted_working_directory_is_named() -> None:
     Path("gone").mkdir()
     os.chdir("gone")
     Path("../gone").resolve().rmdir()
@@ -72,7 +72,7 @@ def test_a_deleted_working_directory_is_named():
         status(Path("orders"))
 
 
-def test_no_permission_is_no_bug(monkeypatch):
+def test_no_permission_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may read everything, so the system's refusal is made here."""
     Path("orders").mkdir()
 
@@ -84,5 +84,7 @@ def test_no_permission_is_no_bug(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["orders", "orders.parquet", "orders.v2", "orders.old.parquet", "./orders", "a b"])
-def test_other_names_are_taken(name):
-    open_out(Path(name), whole(60)).close()
+def test_other_names_are_taken(name: str) -> None:
+    store = open_out(Path(name), whole(60))
+    assert isinstance(store, Store)
+    store.close()

@@ -111,7 +111,7 @@ def test_space_counts_what_is_to_come(tmp_path: Path, content: bytes) -> None:
     assert alone.needed < space(out, 1_000_000).needed < alone.needed + len(content)
 
 
-def unknown_frames() -> list[dict]:
+def unknown_frames() -> list[dict[str, Any]]:
     proof = PIECES[0][0]
     known = CommittedSegment(certificate=proof, repeated=0).to_json()
     return [
@@ -129,7 +129,7 @@ def unknown_frames() -> list[dict]:
 
 
 @pytest.mark.parametrize("frame", unknown_frames(), ids=lambda frame: str(frame)[:40])
-def test_a_frame_that_is_not_known_is_a_newer_versions_and_left_alone(tmp_path, frame):
+def test_a_frame_that_is_not_known_is_a_newer_versions_and_left_alone(tmp_path: Path, frame: dict[str, Any]) -> None:
     out = tmp_path / "orders"
     open_store(out, whole(60)).close()
     path = tmp_path / ".orders.exporter" / "spool"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -259,13 +260,13 @@ async def test_online_asks_once_when_all_is_well_and_finds_what_differs() -> Non
     assert len(asked) - 1 < 2 * len(held)
 
 
-def resigned(value: dict) -> bytes:
+def resigned(value: dict[str, Any]) -> bytes:
     value = {key: item for key, item in value.items() if key != "sha256"}
     value["sha256"] = hashlib.sha256(orjson.dumps(value)).hexdigest()
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def places(value, path=()):
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the path of each value in JSON."""
     yield path
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -273,11 +274,24 @@ def places(value, path=()):
         yield from places(item, (*path, key))
 
 
-def test_a_resigned_manifest_with_any_other_value_is_never_a_crash(folder):
+def test_a_resigned_manifest_with_any_other_value_is_never_a_crash(folder: Path) -> None:
     """Whoever changes a manifest can sign it again: each value is replaced by one of each type, or left out."""
     path = Layout.of(folder).manifest
     original = path.read_bytes()
-    odd = [None, True, -1, 1.5, 10**18, "", "9999-99-99", "0001-01-01T00:00:00+14:00", [], [[]], {}, {"start": 3}]
+    odd: list[Any] = [
+        None,
+        True,
+        -1,
+        1.5,
+        10**18,
+        "",
+        "9999-99-99",
+        "0001-01-01T00:00:00+14:00",
+        [],
+        [[]],
+        {},
+        {"start": 3},
+    ]
     ways = [where for where in places(orjson.loads(original)) if where and where[:2] != ("segments", 2)]
     found = 0
     for where in ways:
@@ -301,7 +315,7 @@ def test_a_resigned_manifest_with_any_other_value_is_never_a_crash(folder):
 
 
 @pytest.mark.parametrize(("where", "value"), [("rows", "39"), ("totals", [39, None]), ("requests", True), ("way", 3)])
-def test_a_certificate_of_other_types_is_named(folder, where, value):
+def test_a_certificate_of_other_types_is_named(folder: Path, where: str, value: object) -> None:
     changed = orjson.loads(Layout.of(folder).manifest.read_bytes())
     changed["segments"][1][where] = value
     Layout.of(folder).manifest.write_bytes(resigned(changed))
