@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pyarrow as pa
 
@@ -17,26 +19,45 @@ from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps, pages_of
 from exporter.config.options import Settings
-from exporter.crawl.engine import MISSING_AT_MOST, Engine
+from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.http.pacer import UNPACED
+from exporter.http.transport import HttpTransport
+from exporter.http.wake_up import WakeUp
 from exporter.progress.summary import Summary
-from exporter.store import Manifest, RunFacts, Store, space
+from exporter.store import Manifest, RowBudget, RunFacts, Store, space
 from exporter.vendor.orders import wire_time
 
 CONVERTED = (".csv", ".xlsx")
 """Endings of the files that `convert` makes of a result."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What the exports of one process share: threads, connections, one timer, rows that may wait in memory."""
+
+    threads: Threads
+    budget: RowBudget
+    connector: aiohttp.BaseConnector | None = None
+    """None: each export has connections of its own."""
+    wake_up: WakeUp | None = None
+    decoding: asyncio.Lock | None = None
+
+
 async def export(
-    out: Path, settings: Settings, *, on_event: Callable[[Event], None] = ignore, pools: Threads | None = None
+    out: Path,
+    settings: Settings,
+    *,
+    on_event: Callable[[Event], None] = ignore,
+    resources: Resources | None = None,
+    on_opened: Opened | None = None,
 ) -> Summary:
     """Export all orders of the settings' range to OUT, or resume what an earlier run of the same query began.
 
-    The threads of `pools` are shared with other exports; without them this one starts its own, and ends them.
+    `resources` are shared with other exports; without them this one has its own, and ends them.
     Raise an ExportError if it can't be done; what is committed stays.
     """
     if out.suffix in CONVERTED:
@@ -45,15 +66,31 @@ async def export(
             hint=f"export to {out.stem}, then: exporter convert {out.stem} {out.name}",
         )
     began = time.monotonic()
-    with nullcontext(pools) if pools else threads() as shared:
-        on_disk = off_loop(InOrder(shared.disk))
+    with nullcontext(resources) if resources else own_resources() as shared:
+        on_disk = off_loop(InOrder(shared.threads.disk))
         async with _opened(out, settings, shared, on_disk) as opened:
             if isinstance(opened, Manifest):
                 summary = _summary(out, opened, elapsed=time.monotonic() - began)
             else:
-                summary = await _Run(out, settings, opened, pools=shared, on_disk=on_disk, on_event=on_event).run(began)
+                run = _Run(
+                    out,
+                    settings,
+                    opened,
+                    resources=shared,
+                    on_disk=on_disk,
+                    on_event=on_event,
+                    on_opened=on_opened,
+                )
+                summary = await run.run(began)
     on_event(Finished(rows=summary.rows, complete=summary.complete))
     return summary
+
+
+@contextmanager
+def own_resources() -> Iterator[Resources]:
+    """Start the threads of one export; end them with it."""
+    with threads() as pools:
+        yield Resources(threads=pools, budget=RowBudget())
 
 
 def query_of(settings: Settings) -> dict[str, Any]:
@@ -71,7 +108,9 @@ def query_of(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _opened(out: Path, settings: Settings, pools: Threads, on_disk: OffLoop) -> AsyncIterator[Store | Manifest]:
+async def _opened(
+    out: Path, settings: Settings, resources: Resources, on_disk: OffLoop
+) -> AsyncIterator[Store | Manifest]:
     """Give a store to work with, closed at the end, or the manifest of a result that is finished."""
     opened = await on_disk(
         partial(
@@ -81,7 +120,8 @@ async def _opened(out: Path, settings: Settings, pools: Threads, on_disk: OffLoo
             schema=columns.schema(timezone=settings.timezone, language=settings.language),
             whole=None if settings.end is None else Span(settings.start, settings.end + 1),
             compression=settings.compression,
-            parts_executor=InOrder(pools.parts),
+            parts_executor=InOrder(resources.threads.parts),
+            budget=resources.budget,
             fresh=settings.fresh,
             overwrite=settings.overwrite,
         )
@@ -103,14 +143,16 @@ class _Run:
         settings: Settings,
         store: Store,
         *,
-        pools: Threads,
+        resources: Resources,
         on_disk: OffLoop,
         on_event: Callable[[Event], None],
+        on_opened: Opened | None,
     ) -> None:
         self._out = out
         self._settings = settings
         self._store = store
-        self._pools = pools
+        self._resources = resources
+        self._on_opened = on_opened
         self._on_disk = on_disk
         self._on_event = on_event
         self._before = sum(one.rows for one in store.certificates)
@@ -123,16 +165,21 @@ class _Run:
         for notice in store.notices:
             self._on_event(Noticed(message=notice))
         self._report_what_is_held()
-        async with Client(settings, on_event=self._on_event) as client:
+        shared = self._resources
+        transport = HttpTransport(settings, connector=shared.connector)
+        async with Client(
+            settings, on_event=self._on_event, transport=transport, wake_up=shared.wake_up, decoding=shared.decoding
+        ) as client:
             engine = Engine(
                 settings,
                 client.ask,
                 commit=self._commit,
-                off_loop=off_loop(self._pools.judging),
+                off_loop=off_loop(shared.threads.judging),
                 emit=self._emit,
                 latency=lambda: client.statistics.latency,
                 clock=time.time,
                 missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
+                on_opened=self._on_opened,
             )
             whole = store.whole
             if whole is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pyarrow as pa
 
@@ -30,6 +30,9 @@ IN_FLIGHT = 128
 MISSING_AT_MOST = 9
 """With more spans than so many that can't be certified, more requests won't help."""
 
+Opened = Callable[[Page | None, int | None], Awaitable[None]]
+"""Called with the first page and the total of the range before the rest is requested; may wait."""
+
 
 class Engine:
     """One run of an export over a given way to ask and a given place for what is certified."""
@@ -45,11 +48,13 @@ class Engine:
         latency: Callable[[], float],
         clock: Callable[[], float],
         missing_at_most: int | None = MISSING_AT_MOST,
+        on_opened: Opened | None = None,
     ) -> None:
         """`latency` gives the seconds an answer takes, as measured so far; `clock` is the wall's, in Unix seconds."""
         self._settings = settings
         self._emit = emit
         self._latency = latency
+        self._on_opened = on_opened
         self._clock = clock
         self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
         self._asker = Asker(
@@ -136,6 +141,8 @@ class Engine:
             ideal = None if total is None else max(1, pages_of(total - committed, self.profile.page_size))
             rate = self._settings.rate
             self._emit(Started(total=total, committed=committed, requests_ideal=ideal, windows=len(spans), rate=rate))
+            if self._on_opened is not None:
+                await self._on_opened(page, total)
 
         self._asker.whole = whole
         self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)

@@ -77,7 +77,8 @@ class Client:
 
     `transport`, `random` and `wall` (Unix seconds) replace the network, the dice and the wall clock in tests;
     everything else waits by the running loop's clock. Over the network the pace is shared with other processes; with a
-    transport of one's own, only by a `shared` of one's own. Clients of one loop may share a `wake_up`.
+    transport of one's own, only by a `shared` of one's own. Clients of one loop may share a `wake_up`, and
+    a lock `decoding`, by which one of them decodes one page an iteration of the loop.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Client:
         transport: Transport | None = None,
         shared: SharedPace | None = None,
         wake_up: WakeUp | None = None,
+        decoding: asyncio.Lock | None = None,
         random: Callable[[], float] = random.random,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -102,7 +104,7 @@ class Client:
         self._concurrency = Concurrency.of(settings.concurrency, rate=settings.rate, unpaced=self._pacer.unpaced)
         self._circuit = Circuit(max_attempts=settings.max_attempts, patience=settings.patience)
         self._places = count()
-        self._long_bodies = asyncio.Lock()
+        self._long_bodies = decoding or asyncio.Lock()
         self._responses = 0
         self._retries = 0
         self._latency = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 ROWS = 2 * 131_072
-"""Two row groups, some 60 MB: one that is being filled and one that is being written, for one export or for hundreds."""
+"""Two row groups, some 60 MB: one that fills and one that is written, for one export or for hundreds."""
 
 
 class RowBudget:

@@ -112,6 +112,10 @@ class Spool:
         """The segments, in order of time."""
         return [self._segments[span][0] for span in self._spans]
 
+    def rows_of(self, span: Span) -> int:
+        """Return how many rows a segment has."""
+        return self._segments[span][0].rows
+
     def starting_at(self, second: int) -> Span | None:
         """Return the span that starts there, if there is one."""
         at = bisect_left(self._spans, Span(second, second))

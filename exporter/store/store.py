@@ -26,6 +26,7 @@ from exporter.store.manifest import CommittedSegment, Manifest, Part, as_json, d
 from exporter.store.part_feeder import PartFeeder
 from exporter.store.parts import PartWriter
 from exporter.store.publish import recover, remove_idle_work
+from exporter.store.row_budget import RowBudget
 from exporter.store.run_facts import RunFacts
 from exporter.store.spool import Spool
 from exporter.vendor.orders import wire_time
@@ -48,6 +49,7 @@ class Store:
         schema: pa.Schema,
         compression: str,
         parts_executor: Executor,
+        budget: RowBudget,
     ) -> None:
         self._layout = layout
         self._disk = disk
@@ -56,6 +58,7 @@ class Store:
         self._schema = schema
         self._compression = compression
         self._parts_executor = parts_executor
+        self._budget = budget
         self._feeder: PartFeeder | None = None
         self._closed = False
         self.query: Mapping[str, Any] = spool.heading["asked"]
@@ -76,6 +79,7 @@ class Store:
         whole: Span | None,
         compression: str,
         parts_executor: Executor,
+        budget: RowBudget | None = None,
         fresh: bool = False,
         overwrite: bool = False,
         disk: Disk | None = None,
@@ -85,8 +89,9 @@ class Store:
 
         Return the manifest instead if OUT holds the complete result of this query already. `whole` is the range as
         asked, None for an open end; `freeze` fixes what of it is covered. `parts_executor` writes the parts, one thing
-        at a time and in order. Raise ConfigError if OUT can't be used, OutputError if it belongs to another run,
-        another query or a newer program, or holds a finished result that this run would replace.
+        at a time and in order; `budget` bounds the rows that wait for it, over all stores that share it. Raise
+        ConfigError if OUT can't be used, OutputError if it belongs to another run, another query or a newer program, or
+        holds a finished result that this run would replace.
         """
         check_name(out)
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
@@ -118,6 +123,7 @@ class Store:
                 schema=schema,
                 compression=compression,
                 parts_executor=parts_executor,
+                budget=budget or RowBudget(),
             )
             if store.whole is not None:
                 store._start_feeder(store.whole)
@@ -142,7 +148,11 @@ class Store:
 
     def _start_feeder(self, whole: Span) -> None:
         self._feeder = PartFeeder(
-            self._spool, start=whole.start, new_writer=self._new_writer, executor=self._parts_executor
+            self._spool,
+            start=whole.start,
+            new_writer=self._new_writer,
+            executor=self._parts_executor,
+            budget=self._budget,
         )
         self._feeder.advance()
 
