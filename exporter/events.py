@@ -97,7 +97,29 @@ class Finished:
     complete: bool
 
 
-Event = Resumed | Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
+TeamEvent = Resumed | Started | Answered | Refused | Retried | Repaired | Committed | Noticed | Finished
+"""What the export of one team reports."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamFailed:
+    """The export of one team of several ended with an error; the others continue."""
+
+    team: str
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FromTeam:
+    """An event of one team of several."""
+
+    team: str
+    event: TeamEvent
+
+
+Event = TeamEvent | TeamFailed | FromTeam
 
 
 def ignore(_: Event) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 from cyclopts import App, Group, Parameter
 
 from exporter.cli.reporting import current, warn
-from exporter.config import parsers, sources
+from exporter.config import parsers, sources, teams
 from exporter.config.options import (
     ConnectionOptions,
     Option,
@@ -22,6 +22,7 @@ from exporter.config.options import (
     Settings,
     options_of,
 )
+from exporter.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
@@ -47,6 +48,10 @@ class Origin(TypedDict, total=False):
     """Where the settings come from; on the command line and in the environment only."""
 
     config: Annotated[str, Option("TOML file of settings: keys are the options' names.", parsers.path, "export.toml")]
+    only: Annotated[
+        list[str],
+        Option("Only the teams of this name: a glob, repeatable.", parsers.texts, "ber*", many=True, unset="all"),
+    ]
     show_settings: Annotated[
         bool, Option("Print the options in force and where each comes from; do nothing else.", parsers.flag)
     ]
@@ -106,6 +111,20 @@ def chosen(given: Mapping[str, Any]) -> sources.Chosen:
     for warning in sources.unknown_variables(environ(), options_of(*ALL, Origin)):
         warn(warning)
     return sources.choose(options, *order)
+
+
+def team_settings(options: sources.Chosen, given: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the settings of the teams that the file of `--config` has and `--only` chooses; none if it has no teams."""
+    origin = sources.choose(options_of(Origin), sources.command_line(given), sources.environment(environ())).values
+    config, only = origin["config"], origin["only"] or ()
+    tables = {} if config is None else teams.tables_in(config)
+    if not tables:
+        if only:
+            raise ConfigError("--only chooses among teams, and there are none", hint="name a file of teams by --config")
+        return {}
+    made = teams.all_settings(options, tables, config=config, environ=environ(), only=only, now=dt.datetime.now(dt.UTC))
+    current.get().timezone = next(iter(made.values())).timezone
+    return made
 
 
 def environ() -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from exporter.cli.app import Origin, chosen, command, environ, settings
+from exporter.cli.app import Origin, chosen, command, environ, settings, team_settings
 from exporter.cli.event_loop import until_stopped
 from exporter.cli.reporting import current, localized, say
 from exporter.cli.stopping import Failed, Stopped
@@ -45,6 +45,8 @@ def run(out: str | Path, /, **given: Any) -> int:
     options = chosen(given)
     if given.get("show_settings"):
         return show_settings(options)
+    if teams := team_settings(options, given):
+        return export_teams_to(Path(out), teams, options.values)
     export_to(Path(out), settings(options), options.values)
     return 0
 
@@ -81,6 +83,38 @@ def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
         )
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))
+
+
+def export_teams_to(out: Path, teams: Mapping[str, Settings], output: Mapping[str, Any]) -> int:
+    """Export the teams, report progress and summary, and return the exit code: the smallest of those that failed."""
+    as_json, quiet, how = output["json"], output["quiet"], current.get()
+    tune()
+    from exporter.progress.teams_tally import TeamsTally
+    from exporter.teams import export_teams
+
+    gc.freeze()
+    display = display_for(sys.stderr, quiet=quiet)
+    tally = TeamsTally(teams)
+    with watching(
+        display,
+        log_file=how.log_file,
+        verbose=how.verbose,
+        opening=how.opening,
+        timezone=next(iter(teams.values())).timezone,
+        tally=tally,
+    ) as progress:
+        how.opened = True
+        try:
+            summary = until_stopped(export_teams(out, teams, on_event=progress))
+        except (Exception, Stopped) as error:
+            raise Failed({**tally.facts(), "out": str(out)}) from error
+        finally:
+            gc.unfreeze()
+    if not quiet:
+        (say if as_json else print)(str(summary))
+    if as_json:
+        print(json.dumps(summary.as_json(), ensure_ascii=False))
+    return summary.exit_code
 
 
 SWITCH_INTERVAL = 5e-5

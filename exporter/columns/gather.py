@@ -69,3 +69,11 @@ def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     fields = sum(map(len, records))
     rest = b"" if fields == len(FIELDS) * len(records) else unknown(records)
     return Joined(texts=[text.encode() for text in texts], expired_seconds=array("q", seconds), rest=rest)
+
+
+def fingerprint(cells: Cells) -> int:
+    """Return a hash, of this process, of which orders a page shows, whatever their status."""
+    if isinstance(cells, Joined):
+        texts = dict(zip(TEXT_FIELDS, cells.texts, strict=True))
+        return hash((texts["order_id"], texts["created_at"]))
+    return hash(tuple("\x1f".join(map(str, cells[name].to_pylist())).encode() for name in ("order_id", "created_at")))

@@ -22,6 +22,9 @@ from exporter.errors import ConfigError
 from exporter.vendor.orders import SITES, Filters
 from exporter.vendor.secret import Secret
 
+TEAMS_TABLE = "teams"
+"""The table of a TOML file that holds a table for each team."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -85,6 +88,7 @@ def toml_file(path: Path, known: Iterable[str]) -> Source:
         raise ConfigError(f"the settings in {path} can't be read: {reason(error)}", hint="check --config") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}", hint="a line of it looks like: rate = 1") from error
+    content.pop(TEAMS_TABLE, None)  # `config.teams` reads it
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key, name in zip(content, values, strict=True):
         if name not in known:

@@ -7,6 +7,7 @@ import sys
 from typing import Any, Protocol, TextIO
 
 from exporter.progress.tally import Tally
+from exporter.progress.teams_tally import TeamsTally
 
 LINE_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -23,7 +24,7 @@ FRAME = len("100%|| ")
 class Display(Protocol):
     """Where progress shows. Its methods may raise OSError."""
 
-    def show(self, tally: Tally, now: float) -> None:
+    def show(self, tally: Tally | TeamsTally, now: float) -> None:
         """Bring it up to date."""
 
     def say(self, text: str) -> None:
@@ -40,7 +41,7 @@ class Lines:
         self._stream = stream
         self._next = 0.0
 
-    def show(self, tally: Tally, now: float) -> None:
+    def show(self, tally: Tally | TeamsTally, now: float) -> None:
         """Write a line when one is due, and one at the end."""
         if tally.since is not None and (now >= self._next or tally.complete):
             self._next = now + LINE_EVERY
@@ -62,7 +63,7 @@ class Bar:
         self._kind = _tqdm(notebook=notebook)
         self._bar: Any = None
 
-    def show(self, tally: Tally, now: float) -> None:
+    def show(self, tally: Tally | TeamsTally, now: float) -> None:
         """Draw the bar; tqdm sees to it that this is not too often."""
         if tally.since is None:
             return

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from exporter.events import Committed, Event, Finished, Noticed, Refused, Repaired, Resumed, Retried, Started
+from exporter.events import (
+    Committed,
+    Event,
+    Finished,
+    FromTeam,
+    Noticed,
+    Refused,
+    Repaired,
+    Resumed,
+    Retried,
+    Started,
+    TeamFailed,
+)
 from exporter.progress.text import counted
 from exporter.vendor.orders import wire_time
 
 
-def message(event: Event, *, verbose: bool = False) -> str | None:  # noqa: PLR0911  # one return a kind of event
+def message(  # noqa: C901, PLR0911  # one case and one return a kind of event
+    event: Event, *, verbose: bool = False
+) -> str | None:
     """Return what a reader should know at once about an event, or None; `verbose` words every event but pages."""
     match event:
         case Noticed():
@@ -32,5 +46,11 @@ def message(event: Event, *, verbose: bool = False) -> str | None:  # noqa: PLR0
             return f"certified [{wire_time(event.start)}, {wire_time(event.stop)}): {counted(event.rows, 'order')}"
         case Finished() if verbose:
             return f"finished: {counted(event.rows, 'order')}, {'complete' if event.complete else 'not complete'}"
+        case FromTeam():
+            text = message(event.event, verbose=verbose)
+            return None if text is None else f"{event.team}: {text}"
+        case TeamFailed():
+            hint = f" ({event.hint})" if event.hint else ""
+            return f"team {event.team} failed, exit {event.exit_code}: {event.message}{hint}"
         case _:
             return None

@@ -14,6 +14,7 @@ from exporter.events import Event, Repaired
 from exporter.progress.displays import Display
 from exporter.progress.messages import message
 from exporter.progress.tally import Tally
+from exporter.progress.teams_tally import TeamsTally
 from exporter.progress.text import API_TIMEZONE, in_zone
 
 
@@ -27,9 +28,10 @@ class ProgressReporter:
         log_file: Path | None = None,
         verbose: bool = False,
         timezone: str = API_TIMEZONE,
+        tally: Tally | TeamsTally | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.repairs: list[str] = []
         self._display, self._log_file, self._verbose, self._clock = display, log_file, verbose, clock
         self._timezone = timezone
@@ -75,6 +77,7 @@ def watching(
     verbose: bool = False,
     opening: str = "an export begins",
     timezone: str = API_TIMEZONE,
+    tally: Tally | TeamsTally | None = None,
 ) -> Iterator[ProgressReporter]:
     """Give a `ProgressReporter` for one run; `opening` is the first line of its log, times are shown in `timezone`.
 
@@ -85,7 +88,7 @@ def watching(
             append(log_file, opening)
         except OSError as error:
             raise ConfigError(f"the log file {log_file} can't be written", hint="check --log-file") from error
-    reporter = ProgressReporter(display, log_file=log_file, verbose=verbose, timezone=timezone)
+    reporter = ProgressReporter(display, log_file=log_file, verbose=verbose, timezone=timezone, tally=tally)
     try:
         yield reporter
     finally:
