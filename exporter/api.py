@@ -7,14 +7,15 @@ import functools
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from exporter.config import sources
 from exporter.config.options import KEY_VARIABLE, Options, Settings, options_of
-from exporter.errors import OutputError
+from exporter.config.teams import check_keys, check_names
+from exporter.errors import ConfigError, OutputError
 from exporter.events import Event, ignore
 from exporter.progress.displays import display_for, in_notebook
 from exporter.progress.reporter import ProgressReporter, watching
@@ -25,16 +26,27 @@ from exporter.vendor.orders import Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from exporter.progress.teams_tally import TeamsTally
+
 Progress = Callable[[Event], None] | bool | None
 """Where events go: to a function; True: bar and summary on stderr; None: that only in a notebook; False: nowhere."""
 
 
-def run(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
+Teams = Mapping[str, Options]
+"""The teams of one run by name: of each its key, and the options in which it differs from the others."""
+
+
+def run(
+    out: str | os.PathLike[str], *, teams: Teams | None = None, progress: Progress = None, **options: Unpack[Options]
+) -> Result:
     """Export all orders of the range to `out`, a folder or one `.parquet` file, and return the result.
 
     `options` are those of `exporter run`, with underscores: rates in requests a second, durations in seconds; times are
     dates, datetimes or ISO texts, both ends of the range inclusive. The key is `api_key`, or comes from
     `DUOPLUS_API_KEY` or `api_key_file`.
+
+    With `teams`, each is exported to `out/team=NAME` with its own key and options, in one process; a team that fails
+    stops no other: the result's `failed` says why it did.
 
     It may be called anywhere, in a notebook too: the export has an event loop and a thread of its own. Ctrl-C, or any
     other exception that reaches the caller, stops it cleanly; the same call resumes. Raise ExportError: its `hint`
@@ -43,15 +55,19 @@ def run(out: str | os.PathLike[str], *, progress: Progress = None, **options: Un
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only for an export
 
     with start_blocking_portal() as portal:
-        return portal.call(functools.partial(arun, out, progress=progress, **options))
+        return portal.call(functools.partial(arun, out, teams=teams, progress=progress, **options))
 
 
-async def arun(out: str | os.PathLike[str], *, progress: Progress = None, **options: Unpack[Options]) -> Result:
+async def arun(
+    out: str | os.PathLike[str], *, teams: Teams | None = None, progress: Progress = None, **options: Unpack[Options]
+) -> Result:
     """Export as `run` does, in the event loop that is running."""
     from anyio import to_thread  # noqa: PLC0415
 
     from exporter.export import export  # noqa: PLC0415  # heavy
 
+    if teams is not None:
+        return await _arun_teams(Path(out), teams, progress, options)
     path, settings = Path(out), _settings(options)
     with _reporting(progress) as on_event:
         summary = await export(path, settings, on_event=on_event)
@@ -59,6 +75,50 @@ async def arun(out: str | os.PathLike[str], *, progress: Progress = None, **opti
         text = summary_text(summary, on_event.repairs, final_check_asked=settings.final_check)
         print(text, file=sys.stderr)  # noqa: T201  # asked for
     return await to_thread.run_sync(open, path)
+
+
+async def _arun_teams(out: Path, teams: Teams, progress: Progress, options: Options) -> Result:
+    from anyio import to_thread  # noqa: PLC0415
+
+    from exporter.progress.teams_tally import TeamsTally  # noqa: PLC0415
+    from exporter.teams import export_teams  # noqa: PLC0415  # heavy
+
+    if not teams:
+        raise ConfigError("teams= names no team", hint='for example: teams={"berlin": {"api_key_file": "berlin.key"}}')
+    check_names(teams)
+    settings = {name: _team_settings(name, {**options, **own}) for name, own in teams.items()}
+    check_keys(settings)
+    with _reporting(progress, TeamsTally(teams)) as on_event:
+        summary = await export_teams(out, settings, on_event=on_event)
+    if isinstance(on_event, ProgressReporter) and on_event.shows:
+        print(summary, file=sys.stderr)  # noqa: T201  # asked for
+    failed = {name: one.error for name, one in summary.outcomes.items() if one.error is not None}
+    return await to_thread.run_sync(_teams_result, out, sorted(set(teams) - set(failed)), failed)
+
+
+def _team_settings(name: str, options: Mapping[str, Any]) -> Settings:
+    """Return the settings of one team; raise ConfigError that names it. Its key never comes from the environment."""
+    known = options_of(Options)
+    try:
+        chosen = sources.choose(known, sources.python(options, known))
+        return sources.settings(chosen, {}, now=dt.datetime.now(dt.UTC))
+    except ConfigError as error:
+        raise ConfigError(f"team {name}: {error}", hint=error.hint) from None
+
+
+def _teams_result(out: Path, teams: Sequence[str], failed: Mapping[str, Exception] | None = None) -> Result:
+    """Return what OUT holds of these teams."""
+    from exporter.store.finished import TEAMS  # noqa: PLC0415  # heavy
+
+    results = {name: open(out / f"team={name}") for name in teams}
+    listed = out / TEAMS
+    return Result(
+        out=out,
+        paths=tuple(path for one in results.values() for path in one.paths),
+        manifest=json.loads(listed.read_bytes()) if listed.is_file() else {},
+        teams=results,
+        failed=failed or {},
+    )
 
 
 def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGenerator[pa.RecordBatch, None]:
@@ -76,9 +136,15 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
 
 
 def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
-    """Return the finished result in `out`; raise OutputError if there is none, or part of it is missing."""
-    from exporter.store.layout import Layout, missing_parts, published  # noqa: PLC0415  # heavy
+    """Return the finished result in `out`, or those of its teams.
 
+    Raise OutputError if there is none, or part of it is missing.
+    """
+    from exporter.store.finished import finished, holds_teams  # noqa: PLC0415  # heavy
+    from exporter.store.layout import Layout, missing_parts, published  # noqa: PLC0415
+
+    if holds_teams(Path(out)):
+        return _teams_result(Path(out), [str(name) for name, _ in finished(out)])
     layout = Layout.of(Path(out))
     manifest = published(layout)
     if manifest is None:
@@ -118,9 +184,9 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
 
 
-def _reporting(progress: Progress) -> AbstractContextManager[Callable[[Event], None]]:
+def _reporting(progress: Progress, tally: TeamsTally | None = None) -> AbstractContextManager[Callable[[Event], None]]:
     """Return a context that gives the function that takes the events."""
     if callable(progress):
         return nullcontext(progress)
     shown = in_notebook() if progress is None else progress
-    return watching(display_for(sys.stderr, quiet=not shown))
+    return watching(display_for(sys.stderr, quiet=not shown), tally=tally)

@@ -21,20 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished export: `manifest` is the content of `_manifest.json`, `paths` are the files in order of time."""
+    """A finished export: `manifest` is the content of `_manifest.json`, `paths` are the files in order of time.
+
+    Of a folder of teams, `manifest` is the content of `_teams.json`, `paths` are ordered by team, and all rows together
+    have the column `team`.
+    """
 
     out: Path
     paths: tuple[Path, ...]
     manifest: Mapping[str, Any] = field(repr=False)
+    teams: Mapping[str, Result] = field(default_factory=dict, repr=False)
+    """The results by team, in order of the names; of one team without a name there are none."""
+    failed: Mapping[str, Exception] = field(default_factory=dict, repr=False)
+    """The teams of this run that failed, and why."""
 
     @property
     def rows(self) -> int:
         """The number of orders."""
+        if self.teams:
+            return sum(one.rows for one in self.teams.values())
         return int(self.manifest["counts"]["rows"])
 
     @property
     def complete(self) -> bool:
-        """Whether all of it is certified; False only after `allow_uncertified`."""
+        """Whether all of it is certified, and no team failed; False only after `allow_uncertified` or a failure."""
+        if self.teams or self.failed:
+            return not self.failed and all(one.complete for one in self.teams.values())
         return not self.manifest["missing"] and bool(self.manifest["run"].get("complete", True))
 
     def to_arrow(self) -> pa.Table:
@@ -42,6 +54,12 @@ class Result:
         import pyarrow as arrow  # noqa: PLC0415, ICN001  # heavy
         import pyarrow.parquet as pq  # noqa: PLC0415
 
+        if self.teams:
+            return arrow.concat_tables(
+                table.append_column("team", arrow.repeat(arrow.scalar(name), len(table)))
+                for name, one in self.teams.items()
+                for table in [one.to_arrow()]
+            )
         return arrow.concat_tables(pq.read_table(path) for path in self.paths)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -51,15 +69,22 @@ class Result:
 
     def to_polars(self) -> pl.DataFrame:
         """Return all rows as a Polars frame."""
-        frame: pl.DataFrame = _needed("polars").read_parquet(list(self.paths))
+        polars = _needed("polars")
+        frame: pl.DataFrame = polars.from_arrow(self.to_arrow()) if self.teams else polars.read_parquet([*self.paths])
         return frame
 
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """Return a DuckDB relation over the files; nothing is read before it is queried."""
-        relation: duckdb.DuckDBPyRelation = (connection or _needed("duckdb")).read_parquet(list(map(str, self.paths)))
+        read = (connection or _needed("duckdb")).read_parquet
+        partitions: dict[str, Any] = {"hive_partitioning": True} if self.teams else {}
+        relation: duckdb.DuckDBPyRelation = read(list(map(str, self.paths)), **partitions)
         return relation
 
     def __repr__(self) -> str:
+        if self.teams or self.failed:
+            failed = f", {len(self.failed)} failed: {', '.join(self.failed)}" if self.failed else ""
+            of = counted(len(self.teams), "team")
+            return f"<exporter.Result: {counted(self.rows, 'order')} of {of} in {self.out}{failed}>"
         first, last = self._ends
         counts = self.manifest["counts"]
         certified = "" if self.complete else ", not certified"
@@ -70,6 +95,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return the same as a table, which a notebook shows."""
+        if self.teams or self.failed:
+            states = {name: counted(one.rows, "order") for name, one in self.teams.items()}
+            states |= {name: f"failed: {error}" for name, error in self.failed.items()}
+            return _html_table(states)
         first, last = self._ends
         counts = self.manifest["counts"]
         rows = {
@@ -78,8 +107,7 @@ class Result:
             "files": f"{counted(counts['parts'], 'file')} in {self.out}, {size(counts['bytes'])}",
             "read it": "result.to_pandas(), .to_polars(), .to_arrow(), .to_duckdb()",
         }
-        cells = (f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items())
-        return f"<table>{''.join(cells)}</table>"
+        return _html_table(rows)
 
     @property
     def _ends(self) -> tuple[str, str]:
@@ -120,6 +148,11 @@ class Diff:
     def differ(self) -> bool:
         """Whether any order was added, changed or vanished."""
         return bool(self.added or self.changed or self.vanished)
+
+
+def _html_table(rows: Mapping[str, str]) -> str:
+    cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(cells)}</table>"
 
 
 def _needed(library: str) -> Any:

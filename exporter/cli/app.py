@@ -114,17 +114,29 @@ def chosen(given: Mapping[str, Any]) -> sources.Chosen:
 
 
 def team_settings(options: sources.Chosen, given: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of the teams that the file of `--config` has and `--only` chooses; none if it has no teams."""
+    """Return the settings of the teams in the file of `--config` that `--only` chooses; none if it has no teams."""
+    chosen_for = team_options(options, given)
+    now = dt.datetime.now(dt.UTC)
+    made = {name: teams.settings_of(*each, team=name, now=now) for name, each in chosen_for.items()}
+    teams.check_keys(made)
+    for name, (team, keys) in chosen_for.items():
+        for warning in sources.exposed(team, keys, made[name]):
+            warn(f"team {name}: {warning}")
+    if made:
+        current.get().timezone = next(iter(made.values())).timezone
+    return made
+
+
+def team_options(
+    options: sources.Chosen, given: Mapping[str, Any]
+) -> dict[str, tuple[sources.Chosen, Mapping[str, str]]]:
+    """Return, of each team that `--only` chooses, the options in force and the variables in which its key is."""
     origin = sources.choose(options_of(Origin), sources.command_line(given), sources.environment(environ())).values
     config, only = origin["config"], origin["only"] or ()
     tables = {} if config is None else teams.tables_in(config)
-    if not tables:
-        if only:
-            raise ConfigError("--only chooses among teams, and there are none", hint="name a file of teams by --config")
-        return {}
-    made = teams.all_settings(options, tables, config=config, environ=environ(), only=only, now=dt.datetime.now(dt.UTC))
-    current.get().timezone = next(iter(made.values())).timezone
-    return made
+    if only and not tables:
+        raise ConfigError("--only chooses among teams, and there are none", hint="name a file of teams by --config")
+    return {} if config is None else teams.choose(options, tables, config=config, environ=environ(), only=only)
 
 
 def environ() -> Mapping[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter.cli.reporting import say
 from exporter.cli.stopping import Stopped, heard, ignore_more
 from exporter.config.options import Settings
+from exporter.errors import ExportError
 from exporter.events import Event
 from exporter.progress.messages import message
 
@@ -50,6 +51,27 @@ def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
         else:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def asking_each(
+    teams: Mapping[str, Settings], do: Callable[[Settings, Ask], Awaitable[Result]]
+) -> dict[str, Result | ExportError]:
+    """Run `do` for each team at once; return what it gave, or the error that it raised."""
+    from asyncio import gather
+
+    from exporter.http.client import Client
+
+    async def one(made: Settings) -> Result | ExportError:
+        try:
+            async with Client(made) as client:
+                return await do(made, client.ask)
+        except ExportError as error:
+            return error
+
+    async def work() -> list[Result | ExportError]:
+        return await gather(*map(one, teams.values()))
+
+    return dict(zip(teams, until_stopped(work()), strict=True))
 
 
 def asking(made: Settings, do: Callable[[Ask], Awaitable[Result]]) -> Result:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from exporter.cli.app import Origin, chosen, command, environ, settings, team_settings
+from exporter.cli.app import Origin, chosen, command, environ, settings, team_options, team_settings
 from exporter.cli.event_loop import until_stopped
 from exporter.cli.reporting import current, localized, say
 from exporter.cli.stopping import Failed, Stopped
@@ -44,7 +44,7 @@ def run(out: str | Path, /, **given: Any) -> int:
     """
     options = chosen(given)
     if given.get("show_settings"):
-        return show_settings(options)
+        return show_settings(options, given)
     if teams := team_settings(options, given):
         return export_teams_to(Path(out), teams, options.values)
     export_to(Path(out), settings(options), options.values)
@@ -135,7 +135,11 @@ def tune() -> None:
         pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
-def show_settings(options: sources.Chosen) -> int:
-    """Print the options in force and where each value comes from."""
-    print(table(sources.shown(options, environ())))
+def show_settings(options: sources.Chosen, given: Mapping[str, Any]) -> int:
+    """Print the options in force and where each comes from, for each team if there are any."""
+    teams = team_options(options, given)
+    for name, (own, keys) in teams.items():
+        print(f"[teams.{name}]\n{table(sources.shown(own, keys))}\n")
+    if not teams:
+        print(table(sources.shown(options, environ())))
     return 0

@@ -27,13 +27,33 @@ Examples:
 def status(out: str | Path, /, **given: Any) -> int:
     """Show what OUT holds, or what is under way beside it. Sends nothing."""
     from exporter.store import status as status_of
+    from exporter.store.finished import holds_teams, teams_in
 
+    as_json = chosen(given).values["json"]
+    if holds_teams(Path(out)):
+        teams = {name: status_of(folder) for name, folder in teams_in(Path(out)).items()}
+        if as_json:
+            facts = {name: _facts(found) for name, found in teams.items()}
+            print(json.dumps({"out": str(out), "teams": facts}, ensure_ascii=False))
+        else:
+            print(table([("team", "state", "orders", "range"), *(_team_row(*each) for each in teams.items())]))
+        return 0
     found = status_of(Path(out))
-    if chosen(given).values["json"]:
+    if as_json:
         print(json.dumps(_facts(found), ensure_ascii=False))
     else:
         print(table(_rows(found)))
     return 0
+
+
+def _team_row(name: str, found: Status) -> tuple[str, str, str, str]:
+    """Return one team as a row of the table of all."""
+    if found.progress is not None:
+        return name, str(found.state), f"{found.progress.rows:,}", str(found.progress)
+    if found.finished is not None:
+        first, last, _ = _moments(found.finished)
+        return name, str(found.state), f"{found.finished.counts['rows']:,}", f"{first} to {last}"
+    return name, str(found.state), "-", "-"
 
 
 def _facts(found: Status) -> dict[str, Any]:

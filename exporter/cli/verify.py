@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from exporter.certify.spans import Span
-from exporter.cli.app import Origin, chosen, command, settings
+from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking
 from exporter.cli.reporting import current
-from exporter.config.options import ConnectionOptions, OutputOptions
+from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
-from exporter.errors import CertificateError, ConfigError
+from exporter.errors import CertificateError, ConfigError, ExportError
 from exporter.progress.text import counted, size
 from exporter.vendor.orders import Filters
 
@@ -47,6 +48,7 @@ def verify(
 
     With --online the API's totals are compared too, by one request where all is well, down to the spans that differ.
     """
+    from exporter.store.finished import holds_teams
     from exporter.store.verify import verify as verify_offline
 
     options = chosen(given)
@@ -54,10 +56,12 @@ def verify(
         raise ConfigError(
             f"--expect is {expect!r}, no SHA-256", hint="it has 64 hexadecimal digits: sha256sum prints it"
         )
+    if holds_teams(Path(out)):
+        return _verify_teams(Path(out), options, given, expect=expect, online=online)
     manifest = verify_offline(Path(out), expect=expect)
     current.get().timezone = manifest.timezone
     if online:
-        _compare(manifest, options)
+        _compare(manifest, _connection(manifest, options))
     if not manifest.complete:
         spans = ", ".join(map(str, manifest.missing)) or "the whole range"
         raise CertificateError(f"the files are as they were written, but {spans} was never certified")
@@ -72,17 +76,54 @@ def verify(
     return 0
 
 
-def _compare(manifest: Manifest, options: Chosen) -> None:
+def _verify_teams(out: Path, options: Chosen, given: Mapping[str, Any], *, expect: str | None, online: bool) -> int:
+    """Verify each team; raise CertificateError that names those that are wrong, once all are known."""
+    from exporter.store.finished import teams_in
+    from exporter.store.verify import verify as verify_offline
+
+    if expect is not None:
+        raise ConfigError("--expect is for one manifest, and this OUT holds teams", hint="verify OUT/team=NAME")
+    settings_by_team = team_settings(options, given) if online else {}
+    rows, wrong = 0, list[str]()
+    teams = teams_in(out)
+    for name, folder in teams.items():
+        try:
+            manifest = verify_offline(folder)
+            rows += manifest.counts["rows"]
+            if not manifest.complete:
+                raise CertificateError("it is not complete")
+            if online:
+                if name not in settings_by_team:
+                    raise ConfigError("the configuration has no such team", hint="name the file of teams by --config")
+                _compare(manifest, settings_by_team[name])
+        except ExportError as error:
+            wrong.append(f"team {name}: {error}")
+    if wrong:
+        raise CertificateError("\n- ".join([f"{len(wrong)} of {counted(len(teams), 'team')} are not right:", *wrong]))
+    if options.values["json"]:
+        facts = {"out": str(out), "right": True, "online": online, "complete": True, "teams": len(teams), "rows": rows}
+        print(json.dumps(facts))
+    else:
+        print(f"{out} is right: {counted(rows, 'order')} of {counted(len(teams), 'team')}")
+    return 0
+
+
+def _connection(manifest: Manifest, options: Chosen) -> Settings:
+    """Return the settings to ask the API of this result, at its own address if none is named."""
+    made = settings(options)
+    current.get().timezone = manifest.timezone
+    if options.sources["site"] is options.sources["base_url"] is None:
+        made = replace(made, base_url=manifest.query["base_url"])
+    return made
+
+
+def _compare(manifest: Manifest, made: Settings) -> None:
     """Raise CertificateError that names the spans whose totals in the API differ from the result's rows."""
     from exporter.store.verify import differing_online
 
     query, run = manifest.query, manifest.run
     if run.totals == "ignored" or run.padded:
         raise CertificateError("the server's totals did not count what it showed in this export: they prove nothing")
-    made = settings(options)
-    current.get().timezone = manifest.timezone
-    if options.sources["site"] is options.sources["base_url"] is None:
-        made = replace(made, base_url=query["base_url"])
     filters = Filters(**{field.name: _several(query[field.name]) for field in fields(Filters)})
     held = [(segment.span, segment.rows) for segment in manifest.segments]
 

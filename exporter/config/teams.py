@@ -98,33 +98,29 @@ def settings_of(chosen: Chosen, environ: Mapping[str, str], *, team: str, now: d
         raise _named(error, team) from error
 
 
-def all_settings(
+def choose(
     options: Chosen,
     tables: Mapping[str, Any],
     *,
     config: Path,
     environ: Mapping[str, str],
     only: Sequence[str] = (),
-    now: dt.datetime,
-) -> dict[str, Settings]:
-    """Return the settings of the teams that `only` matches (all, if it is empty), in the order of the file.
+) -> dict[str, tuple[Chosen, Mapping[str, str]]]:
+    """Return what `chosen_for` does of the teams that `only` matches (all, if it is empty), in the order of the file.
 
-    All tables are checked; keys are read of the teams that are chosen. Raise ConfigError that names the team.
+    All tables are checked. Raise ConfigError that names the team.
     """
     check_names(tables)
-    if options.sources.get("api_key_file") in options.order[:-1]:
+    if tables and options.sources.get("api_key_file") in options.order[:-1]:
         raise ConfigError("one key file for all teams", hint="name each team's in its table: api-key-file")
-    names = [name for name in tables if not only or any(fnmatchcase(name, pattern) for pattern in only)]
     for pattern in only:
         if not any(fnmatchcase(name, pattern) for name in tables):
             raise ConfigError(f"--only {pattern} matches no team", hint=f"teams are {', '.join(tables)}")
-    found: dict[str, Settings] = {}
-    for name in tables:
-        chosen, keys = _chosen(name, tables[name], options, config, environ, read_key=name in names)
-        if name in names:
-            found[name] = settings_of(chosen, keys, team=name, now=now)
-    check_keys(found)
-    return found
+    names = {name for name in tables if not only or any(fnmatchcase(name, pattern) for pattern in only)}
+    chosen = {
+        name: _chosen(name, table, options, config, environ, read_key=name in names) for name, table in tables.items()
+    }
+    return {name: each for name, each in chosen.items() if name in names}
 
 
 def check_keys(teams: Mapping[str, Settings]) -> None:

@@ -21,6 +21,7 @@ Results = Sequence[tuple[str | None, Result]]
 
 TEAMS = "_teams.json"
 _TEAM = "team="
+_WORK = ".exporter"
 
 
 def finished(out: str | os.PathLike[str]) -> Results:
@@ -29,17 +30,33 @@ def finished(out: str | os.PathLike[str]) -> Results:
     Raise OutputError or ConfigError if OUT holds no finished result, CertificateError if what it holds is damaged.
     """
     path = Path(out)
-    teams = sorted(folder for folder in path.glob(f"{_TEAM}*") if folder.is_dir()) if path.is_dir() else []
     listed = path / TEAMS
-    if not teams and not listed.is_file():
+    if not holds_teams(path):
         return [(None, _result(path))]
-    found = [(folder.name.removeprefix(_TEAM), folder) for folder in teams]
+    found = [(folder.name.removeprefix(_TEAM), folder) for folder in team_folders(path)]
     results = [(name, _result(folder)) for name, folder in found if Layout.of(folder).manifest.exists()]
     if lost := sorted(_complete_teams(listed) - {name for name, _ in results}):
         raise CertificateError(f"{out} is damaged: the result of {', '.join(lost)} is missing, which {TEAMS} lists")
     if not results:
         raise OutputError(f"there is no finished export of any team in {out}")
     return results
+
+
+def team_folders(out: Path) -> list[Path]:
+    """Return the folders of the teams in OUT, in order of their names."""
+    return sorted(folder for folder in out.glob(f"{_TEAM}*") if folder.is_dir()) if out.is_dir() else []
+
+
+def teams_in(out: Path) -> dict[str, Path]:
+    """Return the folders of the results of teams by name, those that are only under way included."""
+    under_way = [path.with_name(path.name[1:].removesuffix(_WORK)) for path in out.glob(f".{_TEAM}*{_WORK}")]
+    folders = {folder.name.removeprefix(_TEAM): folder for folder in [*team_folders(out), *under_way]}
+    return dict(sorted(folders.items()))
+
+
+def holds_teams(out: Path) -> bool:
+    """Return whether OUT is a folder of teams."""
+    return bool(teams_in(out)) or (out / TEAMS).is_file()
 
 
 def check_parts(results: Results) -> None:
