@@ -16,7 +16,7 @@ import pytest
 from exporter.crawl.threads import threads
 from exporter.errors import ApiError, CertificateError, ExportError, OutputError, UnauthorizedError
 from exporter.events import Event, Repaired
-from exporter.export import export
+from exporter.export import Resources, export
 from exporter.simulator.faults import Faults
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
@@ -323,7 +323,8 @@ async def test_exports_share_the_threads_that_they_are_given(tmp_path: Path) -> 
         await export(tmp_path / "alone", settings)
         with threads(judging=2, disk=2, parts=1) as pools:
             outs = [tmp_path / str(number) for number in range(8)]
-            await asyncio.gather(*(export(out, settings, on_event=watch, pools=pools) for out in outs))
+            resources = Resources(threads=pools, budget=RowBudget())
+            await asyncio.gather(*(export(out, settings, on_event=watch, resources=resources) for out in outs))
             assert len(seen) == 5
             assert all(thread.is_alive() for thread in seen)
         assert [digests(out) for out in outs] == [digests(tmp_path / "alone")] * 8

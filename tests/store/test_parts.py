@@ -139,7 +139,7 @@ def test_no_pattern_finds_anything_before_the_end(tmp_path: Path, small_parts: N
     for proof, rows in segments(ROWS, cuts(5, seconds=100)):
         store.commit(proof, rows)
     assert store._feeder is not None
-    wait(store._feeder._waiting)  # so that every part that can be written is
+    wait([future for future, _ in store._feeder._submitted])  # so that every part that can be written is
     assert list((tmp_path / ".orders.exporter" / "result").iterdir())
     assert list(tmp_path.rglob("*.parquet")) == []
     assert rows_of(f"SELECT file FROM glob('{tmp_path}/**/*.parquet')") == []
