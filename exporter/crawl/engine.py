@@ -24,6 +24,9 @@ from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
 from exporter.vendor.orders import Filters, wire_time
 
+CLOCKS_AGREE = 2
+"""Seconds by which the server's clock may seem ahead of the local one if both are right."""
+
 IN_FLIGHT = 128
 """Requests that windows are planned for at most, where no --concurrency is given."""
 
@@ -85,13 +88,15 @@ class Engine:
         """Return the range to cover; an end that is not given or has not settled is frozen by the server's clock."""
         start, asked = self._settings.start, self._settings.end
         now = int(self._clock())
-        last = max(start, now) if asked is None else asked + 1
+        last = max(start, now - self._settings.settle) + 1 if asked is None else asked + 1
         try:
             response = await self._asker.response(start - OUTER, last, urgent=True)
         except RejectedError:
             response = await self._asker.response(start, start)  # refused as well: it is not for its length
             self.profile.longest = max(1, (last - start) // 2)
         end = settled_end(self._settings, response.date or now)
+        if asked is None and 0 <= end + 1 - response.request.last <= CLOCKS_AGREE:
+            end = max(start, response.request.last - 1)  # as it was asked for: that need not be asked again
         opening = self._asker.shown(response)
         if opening.request.last == end + 1 or self._needs_more_than_a_segment(opening, end):
             self._opening = opening

@@ -36,7 +36,10 @@ CUT = "the server leaves orders out of long ranges"
 
 NARROWER = "give --start and --end, and export a part of the range at a time"
 
-CHANGING = "orders may be changing right now: the same command, a little later, asks for what differs again"
+CHANGING = (
+    "orders may be changing right now, or some of the server's replicas lag: the same command, a little later, asks "
+    "for what differs again; a longer --settle leaves the latest orders out"
+)
 
 Read = Callable[[Span], pa.Table]
 
@@ -115,20 +118,26 @@ class FinalCheck:
     async def agrees(self) -> bool | None:
         """Compare the rows held with the server's total."""
         rows = sum(certificate.rows for certificate in self._certificates())
-        whole, profile = self._whole, self._work.profile
+        whole = self._whole
         total = await self._largest_total(rows)
         if total is None:
             return None
         if total == rows:
             return await self._are_gone(rows)
-        if total < rows and profile.cap is None:
+        if total < rows and self._cap is None:
             middle = whole.start + whole.seconds // 2
             await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
-        cap = profile.cap
+        cap = self._cap
         if cap is not None and total >= cap and rows >= cap:
             differ = await self._differing([(one.span, one.rows) for one in self._certificates()])
             return False if differ else None if self._untold else True
         return False
+
+    @property
+    def _cap(self) -> int | None:
+        """The number at which totals stop, unless a larger one came: then they only seemed to."""
+        profile = self._work.profile
+        return None if profile.cap is None or profile.largest > profile.cap else profile.cap
 
     async def _largest_total(self, rows: int) -> int | None:
         """Return the larger of two totals, each on a connection of its own: a replica that lags tells the smaller."""
@@ -141,17 +150,19 @@ class FinalCheck:
 
         They are if none of further requests, all different and each on a connection of its own, counts them.
         """
-        asker = self._work.asker
-        once = max(asker.most, self._held)
-        if once <= rows or self._work.profile.cap is not None:
+        asker, once = self._work.asker, self._work.asker.most
+        if max(once, self._held) <= rows or self._cap is not None:
             return True
-        if once > self._held:
-            once = max(self._held, once - await self._beside(self._whole.start) - await self._beside(self._whole.stop))
-        for number in range(2, 2 + WITNESSES * (once > rows)):
-            if (await self._total(rows, page=self._page(number, rows)) or 0) > rows:
+        outside = await self._beside(self._whole.start) + await self._beside(self._whole.stop)
+        if max(once - outside, self._held) <= rows:
+            return True
+        asker.most = rows
+        for number in range(2, 2 + WITNESSES):
+            total = await self._total(rows, page=self._page(number, rows))
+            if max(total or 0, asker.most - outside) > rows:
+                asker.most = max(asker.most, once)
                 return False
         self._held = rows
-        asker.most = rows
         return True
 
     def _page(self, number: int, rows: int) -> int:
@@ -197,7 +208,7 @@ class FinalCheck:
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
         """Ask for totals until the segments that differ are known."""
-        cap = self._work.profile.cap
+        cap = self._cap
         descent = differing(segments, cap=cap)
         smallest = {span for span, _ in segments}
         self._untold = False

@@ -76,7 +76,11 @@ class SilenceCheck:
         exact = profile.totals == "exact" or (profile.cap is not None and profile.largest > profile.cap)
         if asker.most >= rows or not exact or profile.longest is not None or not occupied:
             return False
-        return await self._is_cut(occupied[-1].last) or await self._is_cut(occupied[0].first)
+        for second in (occupied[-1].last, occupied[0].first):
+            still_there = await asker.count(second - OUTER, second + OUTER)
+            if still_there and await self._is_cut(second):
+                return True
+        return False
 
     def _proven(self, rows: int) -> int:
         """Return the longest time between two orders that one response counted."""
