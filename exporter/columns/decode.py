@@ -57,7 +57,9 @@ def _cells(pages: Sequence[Cells]) -> pa.Table:
     for kind, run in groupby(pages, key=type):
         same_kind = list(run)
         tables += [_split(same_kind)] if kind is Joined else same_kind
-    return tables[0] if len(tables) == 1 else pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
+    if not tables:
+        return pa.Table.from_batches([], schema=SCHEMA)  # `empty_table` would import pandas
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
 
 def _split(pages: Sequence[Joined]) -> pa.Table:
