@@ -31,7 +31,7 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     target = schema(timezone=timezone, language=language)
     cells = _cells([page for page in pages if len(page)])
     if not len(cells):
-        return target.empty_table()
+        return pa.Table.from_batches([], schema=target)
     money = parse_money_column(whole(cells["total"]))
     priced = cells.append_column("priced", money["parsed"])
     parsed = parse_usual(priced, time=target.field("created_at").type, language=language)
