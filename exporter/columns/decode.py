@@ -31,7 +31,7 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     target = schema(timezone=timezone, language=language)
     cells = _cells([page for page in pages if len(page)])
     if not len(cells):
-        return pa.Table.from_batches([], schema=target)
+        return _empty(target)
     money = parse_money_column(whole(cells["total"]))
     priced = cells.append_column("priced", money["parsed"])
     parsed = parse_usual(priced, time=target.field("created_at").type, language=language)
@@ -58,8 +58,13 @@ def _cells(pages: Sequence[Cells]) -> pa.Table:
         same_kind = list(run)
         tables += [_split(same_kind)] if kind is Joined else same_kind
     if not tables:
-        return pa.Table.from_batches([], schema=SCHEMA)  # `empty_table` would import pandas
+        return _empty(SCHEMA)
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
+
+
+def _empty(schema: pa.Schema) -> pa.Table:
+    """Return a table without rows, in one chunk. `Schema.empty_table` and combining no chunks would import pandas."""
+    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _split(pages: Sequence[Joined]) -> pa.Table:
