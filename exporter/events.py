@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MORE_THAN_PAGES = 6
+"""Requests of an undisturbed export in addition to its pages: boundaries, tail check, silences, two last totals."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resumed:

@@ -31,7 +31,7 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     target = schema(timezone=timezone, language=language)
     cells = _cells([page for page in pages if len(page)])
     if not len(cells):
-        return target.empty_table()
+        return _empty(target)
     money = parse_money_column(whole(cells["total"]))
     priced = cells.append_column("priced", money["parsed"])
     parsed = parse_usual(priced, time=target.field("created_at").type, language=language)
@@ -57,7 +57,14 @@ def _cells(pages: Sequence[Cells]) -> pa.Table:
     for kind, run in groupby(pages, key=type):
         same_kind = list(run)
         tables += [_split(same_kind)] if kind is Joined else same_kind
-    return tables[0] if len(tables) == 1 else pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
+    if not tables:
+        return _empty(SCHEMA)
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
+
+
+def _empty(schema: pa.Schema) -> pa.Table:
+    """Return a table without rows, in one chunk. `Schema.empty_table` and combining no chunks would import pandas."""
+    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _split(pages: Sequence[Joined]) -> pa.Table:

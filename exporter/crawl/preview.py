@@ -13,12 +13,11 @@ from exporter.certify.filters import check_filters
 from exporter.config.options import Settings
 from exporter.crawl.settled import settled_end
 from exporter.errors import RejectedError
+from exporter.events import MORE_THAN_PAGES
 from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 
 Ask = Callable[[PageRequest], Awaitable[PageResponse]]
 
-MORE_THAN_PAGES = 6
-"""Requests of an export in addition to its pages: boundaries, the tail check, silences, two last totals."""
 CLOCK_TOLERANCE = 60
 """Seconds that the local clock may differ from the server's before it counts as wrong."""
 FOOTER = 4_000

@@ -137,9 +137,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("xlsxwriter")
     except ImportError as error:
-        raise ConfigError(
-            "xlsxwriter is not installed, which writes .xlsx", hint="pip install 'duoplus-exporter[xlsx]'"
-        ) from error
+        raise ConfigError("xlsxwriter is not installed, which writes .xlsx", hint="pip install xlsxwriter") from error
 
 
 def _plain_sheet(module: Any) -> type:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.events import Answered, Committed, Event, Finished, Refused, Repaired, Retried, Started
+from exporter.events import MORE_THAN_PAGES, Answered, Committed, Event, Finished, Refused, Repaired, Retried, Started
 from exporter.progress.text import counted, duration
-
-AFTER_PAGES = 3
-"""Requests that follow the pages: the tail check and the last comparison of totals, which takes two."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +37,7 @@ class Tally:
                 self.before = self.committed = event.committed
                 self.opened = self.requests
                 if event.requests_ideal is not None:  # of what is left: an earlier run's pages are not in it
-                    self.expected = self.requests + event.requests_ideal + AFTER_PAGES
+                    self.expected = self.requests + event.requests_ideal + MORE_THAN_PAGES
             case Answered():
                 self.requests = event.requests
             case Refused():
