@@ -32,6 +32,11 @@ def integers(values: Iterable[int]) -> pa.Int64Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
+def empty(schema: pa.Schema) -> pa.Table:
+    """Return a table without rows, in one chunk."""
+    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
 def whole(column: pa.ChunkedArray) -> pa.Array:
     """Return a column in one chunk; one that has a single chunk is not copied."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -17,7 +17,7 @@ from itertools import groupby
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporter.columns.arrays import EMPTY, NULL, integers, split, strings, whole
+from exporter.columns.arrays import EMPTY, NULL, empty, integers, split, strings, whole
 from exporter.columns.fast_parse import parse_money_column, parse_usual, vocabulary
 from exporter.columns.gather import SCHEMA, Cells, Joined
 from exporter.columns.record_codec import REST, TEXT_FIELDS, row_of
@@ -29,9 +29,10 @@ from exporter.vendor.orders import SEPARATOR
 def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     """Return the rows of pages in the order given, in one chunk; raise CertificateError if a record has no time."""
     target = schema(timezone=timezone, language=language)
-    cells = _cells([page for page in pages if len(page)])
-    if not len(cells):
-        return _empty(target)
+    filled = [page for page in pages if len(page)]
+    if not filled:
+        return empty(target)
+    cells = _cells(filled)
     money = parse_money_column(whole(cells["total"]))
     priced = cells.append_column("priced", money["parsed"])
     parsed = parse_usual(priced, time=target.field("created_at").type, language=language)
@@ -52,19 +53,12 @@ def _one_by_one(cells: pa.Table, target: pa.Schema, language: str) -> pa.Table:
 
 
 def _cells(pages: Sequence[Cells]) -> pa.Table:
-    """Return the cells of pages in one table, in one chunk."""
+    """Return the cells of pages, at least one, in one table, in one chunk."""
     tables: list[pa.Table] = []
     for kind, run in groupby(pages, key=type):
         same_kind = list(run)
         tables += [_split(same_kind)] if kind is Joined else same_kind
-    if not tables:
-        return _empty(SCHEMA)
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
-
-
-def _empty(schema: pa.Schema) -> pa.Table:
-    """Return a table without rows, in one chunk. `Schema.empty_table` and combining no chunks would import pandas."""
-    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _split(pages: Sequence[Joined]) -> pa.Table:

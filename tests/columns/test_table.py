@@ -128,6 +128,9 @@ pages = [gather([dict({PLAIN!r}, order_id=number{change})]) for number in "3211"
 table = ordered(typed(pages, timezone="Asia/Shanghai", language="en"))
 assert table["order_id"].to_pylist() == ["1", "1", "2", "3"]
 identities(table), seconds(table), extras(table)
+nothing = ordered(typed([gather([])], timezone="Asia/Shanghai", language="en"))
+assert (len(nothing), nothing.schema) == (0, table.schema)
+identities(nothing), seconds(nothing), extras(nothing)
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
