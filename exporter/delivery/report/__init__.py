@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.delivery.report.figures import figures_of
 from exporter.delivery.report.page import render
 from exporter.delivery.report.section import section_of
-from exporter.delivery.report.tables import FULL, LEAST, SHORT
+from exporter.delivery.report.tables import FULL, LEAST, SHORT, Limits
 from exporter.errors import ConfigError
 from exporter.result import Result
 from exporter.store.disk import Disk
@@ -17,6 +17,12 @@ from exporter.store.verify import verify
 
 MOST_BYTES = 3_000_000
 """A page's size at most, whatever the data: where it would be larger, each result is shown in less detail."""
+
+MOST_PICTURED = 20
+"""Results that get pictures: those of more would not fit, and each takes a second to draw."""
+
+MOST_LISTED = 5_000
+"""Teams in the summary of a page that has no room for their sections."""
 
 SUFFIXES = frozenset({".html", ".htm"})
 
@@ -34,11 +40,13 @@ def write(results: Sequence[tuple[str | None, Result]], file: Path) -> int:
     return len(content)
 
 
-def page_of(results: Sequence[tuple[str | None, Result]]) -> bytes:
-    """Return the page, in as much detail as `MOST_BYTES` allows."""
+def page_of(results: Sequence[tuple[str | None, Result]], *, details: Sequence[Limits] = (FULL, SHORT, LEAST)) -> bytes:
+    """Return the page in the first of `details` that `MOST_BYTES` allows; if none does, with the summary alone."""
     version = importlib.metadata.version("duoplus-exporter")
     figures = [figures_of(result.paths) for _, result in results]
-    for limits in (FULL, SHORT, LEAST):
+    for limits in details:
+        if limits.pictures and len(results) > MOST_PICTURED:
+            continue
         sections = [
             section_of(place, name, result, each, limits)
             for place, ((name, result), each) in enumerate(zip(results, figures, strict=True), start=1)
@@ -46,7 +54,7 @@ def page_of(results: Sequence[tuple[str | None, Result]]) -> bytes:
         content = render(sections, version=version)
         if len(content) <= MOST_BYTES:
             return content
-    return render(sections[:0], version=version)
+    return render(sections, version=version, listed=MOST_LISTED)
 
 
 def _check_place(file: Path, outs: Sequence[Path]) -> None:

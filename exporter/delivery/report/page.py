@@ -22,13 +22,17 @@ POLICY = "default-src 'none'; style-src '{hash}'; base-uri 'none'; form-action '
 """The page's Content-Security-Policy: no script, no request, no style but the page's own."""
 
 
-def render(sections: Sequence[Section], *, version: str) -> bytes:
-    """Return the page of some results; the same sections give the same bytes."""
+def render(sections: Sequence[Section], *, version: str, listed: int | None = None) -> bytes:
+    """Return the page of some results; the same sections give the same bytes.
+
+    With `listed` it is a summary of at most so many of them, without their sections.
+    """
     environment = _environment()
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     text = environment.get_template("page.html").render(
         sections=sections,
+        listed=listed,
         version=version,
         style=Markup(style),  # noqa: S704  # our own file
         policy=Markup(POLICY.format(hash=f"sha256-{digest}")),  # noqa: S704  # base64 and our own text

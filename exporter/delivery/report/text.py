@@ -13,6 +13,9 @@ from decimal import Decimal
 LABEL_LENGTH = 160
 """Characters that a label keeps; what follows is replaced by the start of the text's SHA-256, so that labels differ."""
 
+SHOWN_LENGTH = 240
+"""Characters that are shown of any other text: more than a clipped label has."""
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
@@ -24,7 +27,7 @@ def clipped(text: str, length: int = LABEL_LENGTH) -> str:
     return f"{text[:length]}… ({len(text):,} characters, SHA-256 {digest[:12]})"
 
 
-def shown(text: object, length: int = LABEL_LENGTH) -> str:
+def shown(text: object, length: int = SHOWN_LENGTH) -> str:
     """Return a text whose characters can all be seen: each control and direction mark is named in its place."""
     short = clipped(str(text), length)
     if short.isascii() and short.isprintable():
