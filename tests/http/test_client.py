@@ -340,12 +340,7 @@ def test_a_refusal_of_the_way_has_a_hint(status: int) -> None:
     ],
 )
 def test_a_server_that_never_answered_is_given_up_within_a_minute(failure: Any, hint: str) -> None:
-    def answering(_: dict[str, Any]) -> HttpResponse:
-        if isinstance(failure, Exception):
-            raise failure
-        return failure
-
-    transport = FakeTransport(answering=answering)
+    transport = FakeTransport(script=[failure] * 1000)
     with pytest.raises(ApiError, match="the server has never answered as the API does; the last failure: ") as caught:
         ask_many(transport, 4)
     assert 20 < transport.departures[-1] - transport.departures[0] < 60
