@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep coverage check format docs audit bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep compat coverage check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@echo "installing what is needed into $(VENV), about a minute; it is done once"
@@ -24,6 +24,9 @@ test: $(READY)  ## the whole test suite
 
 test-deep: $(READY)  ## the model tests with many more examples
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py
+
+compat:  ## tests and an export with the oldest and the newest versions that are admitted (some 8 minutes, from the index)
+	$(PYTHON) tests/compat.py
 
 coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of exporter/ outside the simulator
 	$(BIN)/coverage erase

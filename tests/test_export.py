@@ -22,6 +22,7 @@ from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
+from exporter.store import RowBudget
 from exporter.streaming import stream
 from exporter.vendor.orders import Filters
 from tests.exporting import assert_exact, digests, files_below, held, identities, rows, settings_for

@@ -60,7 +60,7 @@ def page_of(response: PageResponse, total: int | None) -> Page:
         _check_bounds(response.request, min(first, last), max(first, last))
     return Page(
         request=response.request,
-        cells=columns.gather(records, separators=response.separators),
+        cells=columns.gather(records),
         rows=len(records),
         total=total,
         number=response.number,

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from exporter.columns.record_codec import REST, TEXT_FIELDS, cells_of, unknown
-from exporter.vendor.orders import FIELDS, SEPARATOR, Record
+from exporter.vendor.orders import FIELDS, SEPARATOR, PlainRecords, Record
 
 SCHEMA = pa.schema([(name, pa.string() if name in TEXT_FIELDS else pa.int64()) for name in FIELDS]).append(
     pa.field(REST, pa.string())
@@ -43,18 +43,15 @@ Cells: TypeAlias = Joined | pa.Table
 """One page's values: joined where all its records are well-formed, else a table in SCHEMA."""
 
 
-def gather(records: Sequence[Record], *, separators: bool = True) -> Cells:
-    """Return the values of one page's records; raise CertificateError if one of them is not an object.
-
-    `separators`: whether a text may contain SEPARATOR; to know that none does spares a search.
-    """
+def gather(records: Sequence[Record]) -> Cells:
+    """Return the values of one page's records; raise CertificateError if one of them is not an object."""
     try:
-        return _joined(records, separators=separators)
+        return _joined(records)
     except (LookupError, TypeError, ValueError, OverflowError):
         return pa.Table.from_pylist([cells_of(record) for record in records], schema=SCHEMA)
 
 
-def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
+def _joined(records: Sequence[Record]) -> Joined:
     """Join records; raise any of the errors above if one is not well-formed."""
     if not records:
         return Joined(texts=[b""] * len(TEXT_FIELDS), expired_seconds=array("q"))
@@ -62,7 +59,8 @@ def _joined(records: Sequence[Record], *, separators: bool) -> Joined:
     values = itemgetter(*(key[name] for name in (*TEXT_FIELDS, "expired_seconds")))
     *columns, seconds = zip(*map(values, records), strict=True)
     texts = [SEPARATOR.join(column) for column in columns]
-    if separators and any(text.count(SEPARATOR) != len(records) - 1 for text in texts):
+    searched = [] if isinstance(records, PlainRecords) else texts
+    if any(text.count(SEPARATOR) != len(records) - 1 for text in searched):
         raise ValueError("the separator is within a text")
     if set(map(type, seconds)) != {int}:  # an array takes booleans too
         raise TypeError("expired_seconds is not an integer")

@@ -232,7 +232,6 @@ class Client:
             date=self._date_of(reply),
             received=wall,
             latency=latency,
-            separators=envelope.may_separate(reply.body),
         )
 
     def _refused(self, request: PageRequest, permit: Permit, refusal: TooFrequent) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
+NO_ENTRY = -1
+
 
 class WakeUp:
     """The timer that queues share. `early` is in seconds; moments are those of the loop's clock."""
@@ -30,14 +32,15 @@ class WakeUp:
         return Alarm(self, ring, self._early if exact else 0.0)
 
     def add(self, alarm: Alarm) -> None:
-        """Take an alarm that was set."""
-        heappush(self._entries, (alarm.start, next(self._numbers), alarm))
+        """Take an alarm that was set; its earlier entries count no more."""
+        alarm.entry = next(self._numbers)
+        heappush(self._entries, (alarm.start, alarm.entry, alarm))
         if alarm.start < self._timer_at:
             self.arm()
 
     def arm(self) -> None:
-        """Let the timer go off for the first alarm that is still set as it was when it came."""
-        while self._entries and self._entries[0][0] != self._entries[0][2].start:
+        """Let the timer go off for the first alarm that is still set so."""
+        while self._entries and self._entries[0][1] != self._entries[0][2].entry:
             heappop(self._entries)
         if self._timer is not None:
             self._timer.cancel()
@@ -55,7 +58,7 @@ class WakeUp:
         near: list[tuple[float, int, Alarm]] = []
         while self._entries and self._entries[0][0] <= now:
             entry = heappop(self._entries)
-            if entry[0] == entry[2].start:
+            if entry[1] == entry[2].entry:
                 (due if entry[2].moment <= now else near).append(entry)
         for entry in near:
             heappush(self._entries, entry)
@@ -70,13 +73,15 @@ class WakeUp:
 class Alarm:
     """One moment at which a queue wants to be woken; setting it again moves it."""
 
-    __slots__ = ("_early", "_ring", "_wake_up", "moment")
+    __slots__ = ("_early", "_ring", "_wake_up", "entry", "moment")
 
     def __init__(self, wake_up: WakeUp, ring: Callable[[], None], early: float) -> None:
         self._wake_up = wake_up
         self._ring = ring
         self._early = early
         self.moment = math.inf
+        self.entry = NO_ENTRY
+        """Its place among the alarms that are set."""
 
     @property
     def start(self) -> float:
@@ -90,9 +95,11 @@ class Alarm:
             if moment < math.inf:
                 self._wake_up.add(self)
             else:
+                self.entry = NO_ENTRY
                 self._wake_up.arm()
 
     def ring(self) -> None:
         """Wake the queue; the alarm is not set any more."""
         self.moment = math.inf
+        self.entry = NO_ENTRY
         self._ring()

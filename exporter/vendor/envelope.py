@@ -32,6 +32,7 @@ from exporter.vendor.orders import (
     UNAUTHORIZED,
     UNKNOWN_PATH,
     PageRequest,
+    PlainRecords,
 )
 from exporter.vendor.secret import Secret
 
@@ -113,12 +114,9 @@ def read(reply: HttpResponse, request: PageRequest, *, now: float, secret: Secre
             f"more than {LARGEST_PAGE:,} are no page",
             hint="check --base-url; if this is the API, tell the vendor",
         )
+    if b"\\" not in reply.body and SEPARATOR.encode() not in reply.body:  # neither escaped nor raw
+        data["list"] = PlainRecords(data["list"])
     return data
-
-
-def may_separate(body: bytes) -> bool:
-    """Return whether a text in a body of JSON may hold SEPARATOR: escaped, or raw, which orjson refuses."""
-    return b"\\" in body or SEPARATOR.encode() in body
 
 
 def _page(envelope: Any) -> dict[str, Any] | None:

@@ -163,13 +163,16 @@ class PageRequest:
         return f"page {self.page} of [{wire_time(self.first)}, {wire_time(self.last)}]"
 
 
+class PlainRecords(list[Record]):
+    """Records of which no text contains SEPARATOR, as most pages are: it need not be searched for."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageResponse:
-    """One page as it came. A number that is missing or no integer is None.
+    """One page as it came. A number that is missing or not an integer is None.
 
-    `number` counts the answers of one client in the order of their arrival; `date` is the `Date` header in Unix
+    `number` counts the responses to one client in the order of their arrival; `date` is the `Date` header in Unix
     seconds; `received` is the local clock in Unix seconds; `latency` is in seconds, from the request's departure.
-    `separators` tells whether a text of its records may hold SEPARATOR.
     """
 
     request: PageRequest
@@ -182,7 +185,6 @@ class PageResponse:
     date: int | None = None
     received: float = 0.0
     latency: float = 0.0
-    separators: bool = True
 
 
 def count_in(data: Mapping[str, Any], name: str) -> int | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.columns import extras, gather, records, typed
 from exporter.columns.record_codec import unpack
 from exporter.columns.text_formats import parse_money, parse_time, plain_money, plain_time
-from exporter.vendor.orders import FIELDS, Record
+from exporter.vendor.orders import FIELDS, PlainRecords, Record
 from tests.columns.hostile_records import NO_TIMES, ODD_MONEY, ODD_TIMES, PLAIN, RECORDS, USUAL, exactly
 
 
@@ -150,7 +150,7 @@ def test_every_odd_text_comes_back_from_one_table() -> None:
 
 def test_no_search_for_separators_changes_nothing_where_there_are_none() -> None:
     page = [PLAIN, PLAIN | {"description": "", "expired_seconds": 7}]
-    assert gather(page, separators=False) == gather(page)
+    assert gather(PlainRecords(page)) == gather(page)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from exporter.events import Answered, Event, Noticed, Refused, Retried
 from exporter.http.client import LONG_BODY, Client
 from exporter.http.permits import Permit
 from exporter.vendor.envelope import HttpResponse, MayPass
-from exporter.vendor.orders import PageRequest, PageResponse
+from exporter.vendor.orders import PageRequest, PageResponse, PlainRecords
 from tests.http.fake_transport import FakeTransport, envelope, page, settings
 from tests.virtual_time import VirtualTimeLoop, run
 
@@ -91,15 +91,15 @@ def test_an_answer_says_what_came_and_when() -> None:
         date=1_445_412_480,
         received=1_445_412_480.0,
         latency=pytest.approx(0.05),  # type: ignore[arg-type]
-        separators=False,
     )
     assert seen == [Answered(requests=1, in_flight=0, latency=pytest.approx(0.05))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", [b"a\\u001fb", b"a\\u001Fb", b"a\x1fb", b"a\\nb"])
-def test_an_answer_says_whether_a_text_may_hold_the_separator(text: bytes) -> None:
+def test_records_are_plain_unless_a_text_may_contain_the_separator(text: bytes) -> None:
     body = b'{"code": 200, "data": {"list": [{"order_id": "' + text + b'"}]}}'
-    assert ask(FakeTransport(script=[HttpResponse(200, {}, body)])).separators
+    assert type(ask(FakeTransport(script=[HttpResponse(200, {}, body)])).records) is list
+    assert type(ask(FakeTransport(script=[page({"order_id": "7"})])).records) is PlainRecords
 
 
 @pytest.mark.parametrize(("total", "count"), [("1200", 1200), ("0", 0), (7, 7)])
