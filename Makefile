@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep coverage check format docs audit bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep storm coverage check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ test: $(READY)  ## the whole test suite
 
 test-deep: $(READY)  ## the model tests with many more examples
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py
+
+storm: $(READY)  ## kill, stop and damage whole exports at random, then fuzz what is read (five minutes)
+	$(BIN)/python -m benchmarks.storm 240
+	HYPOTHESIS_PROFILE=storm $(BIN)/python -m pytest tests/test_fuzz.py
 
 coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of exporter/ outside the simulator
 	$(BIN)/coverage erase
