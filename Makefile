@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep compat coverage check format docs audit bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep compat storm coverage check format docs audit bench bench-quick referee lock bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@echo "installing what is needed into $(VENV), about a minute; it is done once"
@@ -27,6 +27,9 @@ test-deep: $(READY)  ## the model tests with many more examples
 
 compat:  ## tests and an export with the oldest and the newest versions that are admitted (some 8 minutes, from the index)
 	$(PYTHON) tests/compat.py
+storm: $(READY)  ## kill, stop and damage whole exports at random, then fuzz what is read (five minutes)
+	$(BIN)/python -m benchmarks.storm 240
+	HYPOTHESIS_PROFILE=storm $(BIN)/python -m pytest tests/test_fuzz.py
 
 coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of exporter/ outside the simulator
 	$(BIN)/coverage erase

@@ -17,6 +17,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,6 +28,9 @@ from tests.exporting import digests
 
 ROWS = 6_000
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+LANES = 3
+"""Exports at a time: most of a process's life is its start."""
+
 DISTURBANCES = 12
 """An export is left alone after being disturbed this often."""
 
@@ -34,12 +38,14 @@ DISTURBANCES = 12
 class Storm:
     """Exports of one simulated server, disturbed at random; `counts` says how often what happened."""
 
-    def __init__(self, simulator: Simulator, folder: Path, random: Random) -> None:
+    def __init__(
+        self, simulator: Simulator, folder: Path, random: Random, counts: Counter[str], faults: list[str]
+    ) -> None:
         self._simulator = simulator
         self._folder = folder
         self._random = random
-        self.counts: Counter[str] = Counter()
-        self.faults: list[str] = []
+        self.counts = counts
+        self.faults = faults
 
     async def export(self, number: int, calm: dict[str, dict[str, str]]) -> None:
         """Make one export, a folder or a file, to its end, and compare it with an undisturbed one."""
@@ -212,30 +218,38 @@ def digests_of(out: Path) -> dict[str, str]:
 
 
 async def storm(seconds: float, seed: int) -> int:
-    """Storm for some time; return the number of faults."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["XDG_STATE_HOME"] = str(folder / "state")
+    """Storm for some time, in lanes with a server each; return the number of faults."""
+    until = time.monotonic() + seconds
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+
+    async def lane(number: int) -> None:
+        folder = Path(name) / str(number)
+        folder.mkdir()
         async with serving(SimulatorOptions(rows=ROWS)) as simulator:
-            one = Storm(simulator, folder, Random(seed))
+            one = Storm(simulator, folder, Random(seed * LANES + number), counts, faults)
             calm = {}
             for kind in ("orders", "orders.parquet"):
-                process = await one.start(folder / "calm" / kind)
+                out = folder / "calm" / kind
+                process = await one.start(out)
                 await process.communicate()
                 assert process.returncode == 0
-                out = folder / "calm" / kind
                 calm[kind] = digests(out) if out.is_dir() else digests_of(out)
-            until, number = time.monotonic() + seconds, 0
-            while time.monotonic() < until:
-                number += 1
-                await one.export(number, calm)
-                print(f"\r{number} exports, {len(one.faults)} faults", end="", file=sys.stderr, flush=True)
+            for export in count():
+                if time.monotonic() > until:
+                    break
+                await one.export(export, calm)
+                print(f"\r{counts['exports']} exports, {len(faults)} faults", end="", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_STATE_HOME"] = str(Path(name) / "state")
+        await asyncio.gather(*map(lane, range(LANES)))
     print(file=sys.stderr)
-    for what, count in sorted(one.counts.items()):
-        print(f"{count:6,} {what}")
-    for fault in one.faults:
+    for what, times in sorted(counts.items()):
+        print(f"{times:6,} {what}")
+    for fault in faults:
         print(f"FAULT {fault}")
-    return len(one.faults)
+    return len(faults)
 
 
 if __name__ == "__main__":
