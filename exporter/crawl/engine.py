@@ -51,7 +51,7 @@ class Engine:
         self._emit = emit
         self._latency = latency
         self._clock = clock
-        self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
+        self.profile = ServerProfile(asked_page_size=settings.page_size, segment_pages=settings.segment_pages)
         self._asker = Asker(
             ask,
             filters=settings.filters,
@@ -85,7 +85,7 @@ class Engine:
             response = await self._asker.response(start - OUTER, last, urgent=True)
         except RejectedError:
             response = await self._asker.response(start, start)  # refused as well: it is not for its length
-            self.profile.longest = max(1, (last - start) // 2)
+            self.profile.learn(longest=max(1, (last - start) // 2))
         end = settled_end(self._settings, response.date or now)
         opening = self._asker.shown(response)
         if opening.request.last == end + 1 or self._needs_more_than_a_segment(opening, end):
@@ -170,7 +170,7 @@ class Engine:
         """
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
-            self.profile.ascending = False  # an earlier run may have found it out
+            self.profile.learn(ascending=False)  # an earlier run may have found it out
         await check.renew()
         await self._ask_silences(check, certificates, read)
         if not self._settings.final_check:

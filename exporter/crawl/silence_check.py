@@ -130,7 +130,7 @@ class SilenceCheck:
                 longest = last - first
                 break
         profile = self._work.profile
-        profile.longest = max(1, min(longest, profile.longest or longest) - 2 * OUTER)
+        profile.learn(longest=max(1, min(longest, profile.longest or longest) - 2 * OUTER))
         self._work.emit(
             Noticed(
                 message="the server leaves orders out of long ranges without a word: "
