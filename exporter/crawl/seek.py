@@ -105,7 +105,7 @@ class Seek:
             if not await self._skipped(self._doubtful(at, stop, pieces, assembly), stop):
                 return _Group(pieces, assembly, doubt, "seek")
             work.profile.learn(ascending=not suspect)
-            if not work.profile.ascending:
+            if not work.profile.allows("seek"):
                 break
             suspect = True
         empty = await work.off_loop(assemble, work.zone, [])

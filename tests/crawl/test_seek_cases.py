@@ -98,12 +98,15 @@ def test_a_first_suspicion_takes_back_nothing_that_another_window_proved() -> No
     run = Uncheckedly(server, page_size=2, segment_pages=1)
     asked_by_order: list[PageRequest] = []
 
+    def is_asked_by_order(request: PageRequest) -> bool:
+        if request.first == START + 90 and request.page_size > 1:
+            asked_by_order.append(request)
+        return False
+
     def find_out() -> None:
         assert run.engine
         run.engine.profile.learn(ascending=False)
-        server.condition = lambda request: bool(
-            request.first == START + 90 and request.page_size > 1 and asked_by_order.append(request)
-        )
+        server.condition = is_asked_by_order
 
     server.condition = lambda request: request.last == START + 89
     server.act = find_out
