@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from exporter import columns
-from exporter.certify.pages import Page, Zone, absent, at_second, check_range, is_ascending
+from exporter.certify.pages import Page, Zone, absent_of_any, at_second, check_range, is_ascending
 from exporter.certify.spans import Span
 
 
@@ -38,7 +38,8 @@ class Jump:
     """A span that may lack records: too few came of it, or none at all, or no total tells how many there are."""
 
     span: Span
-    rows: int
+    table: pa.Table
+    """The records that came of it."""
     short: bool = False
     """The next answer's total is not what this one's leaves."""
 
@@ -48,11 +49,11 @@ class Seam:
     """What one answer says of the next, which starts at the last second of its page."""
 
     head: tuple[columns.Cells, ...] = ()
-    """Records of that second, which must come again."""
+    """Records of that second, which must come again; of more than one answer, those that any of them shows."""
     left: int | None = None
     """The total that the next answer should have."""
-    piece: Jump = Jump(span=Span(0, 0), rows=0)
-    """The piece before."""
+    piece: Jump | None = None
+    """The piece before, if `left` is known."""
 
 
 NO_SEAM = Seam()
@@ -89,10 +90,10 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
         below = columns.before(table, piece.span.stop).true_count
         if seam.head:
             shown = table if piece.rows is None else piece.rows
-            missing = absent(zone.table(seam.head), at_second(shown, piece.span.start))
+            missing = absent_of_any([zone.table([each]) for each in seam.head], at_second(shown, piece.span.start))
             if missing:
                 gone.append(Gone(second=piece.span.start, seen=seam.head, missing=missing))
-        if seam.left is not None and page.total != seam.left + before:
+        if seam.left is not None and seam.piece is not None and page.total != seam.left + before:
             jumps.append(replace(seam.piece, short=page.total is not None))
         if piece is following:
             break
@@ -104,8 +105,8 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
         seam = NO_SEAM
         if page.last is None or page.last < piece.span.stop:
             continue
-        here = Jump(span=piece.span, rows=tables[-1].num_rows)
-        if page.total is None or not here.rows:
+        here = Jump(span=piece.span, table=tables[-1])
+        if page.total is None or not here.table.num_rows:
             jumps.append(here)
         if page.last == piece.span.stop:
             left = None if page.total is None else page.total - below

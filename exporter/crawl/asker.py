@@ -61,9 +61,11 @@ class Asker:
         self.note_total(page)
         if page.first is None or page.last is None:
             return page
-        profile.ascending = profile.ascending and page.first <= page.last
-        profile.start_in = profile.start_in or page.first == page.request.first
-        profile.end_in = profile.end_in or page.last == page.request.last
+        profile.learn(
+            ascending=page.first <= page.last,
+            start_in=page.first == page.request.first,
+            end_in=page.last == page.request.last,
+        )
         if self.whole and not (page.first in self.whole and page.last in self.whole):
             self.saw_outside = True
         return page
@@ -88,7 +90,7 @@ class Asker:
     async def _send(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
         self.requests += 1
         response = await self._ask(request, urgent=urgent, new_connection=new_connection)
-        self.profile.learn(response)
+        self.profile.observe(response)
         check_filters(response, language=self._language)
         return response
 
@@ -110,7 +112,7 @@ class Asker:
             seen.append((whole, below, above))
         whole, below, above = seen[-1]
         if len(set(seen)) == 1 and max(below, above) <= whole < below + above:
-            self.profile.find_cap(whole)
+            self.profile.learn(totals="capped", cap=whole)
         return whole, below, above
 
     async def refused_as_too_long(self, first: int, last: int) -> bool:
@@ -120,7 +122,7 @@ class Asker:
             return False
         if profile.longest is None:
             await self.page(first, first)  # refused as well: it is not for its length
-        profile.longest = min(profile.longest or seconds, seconds // 2)
+        profile.learn(longest=seconds // 2)
         return True
 
     async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:

@@ -53,24 +53,27 @@ class CrawlContext:
         return self.asker.profile
 
     async def is_whole(self, page: Page) -> bool:
-        """Tell whether one answer shows all there is in its range: a snapshot.
+        """Return whether one answer shows all there is in its range: a snapshot.
 
         A total alone proves that only for a page that had room for more. Otherwise the next page must be empty; and
-        unless it comes with the same total, the page itself must still be the same then.
+        unless it comes with the same total, the page itself must still be the same then. Servers may also refuse the
+        next page, or show the last one again. Without a total that proves something only of a page that had room:
+        a full one may be the last that the server goes to.
         """
         if page.total not in {None, page.rows}:
             return False
         if not page.rows or (page.total is not None and page.rows < self.profile.fullest):
             return True
         asked = page.request
+        proves = page.total is not None or self.profile.has_room(page.rows)
         try:
             beyond = await self.asker.page(asked.first, asked.last, 2, filters=asked.filters)
         except RejectedError:
-            if page.total is None:
+            if not proves:
                 return False
         else:
             if beyond.rows:
-                return page.total is not None and await self.is_same(page, beyond)
+                return proves and await self.is_same(page, beyond)
             if page.total is not None and page.total == beyond.total:
                 return True
         again = await self.asker.page(asked.first, asked.last, filters=asked.filters)

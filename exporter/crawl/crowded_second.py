@@ -32,11 +32,11 @@ async def whole_second(work: CrawlContext, second: int, seen: Page) -> pa.Table:
     """
     profile = work.profile
     if not profile.ascending:
-        profile.pad_start = profile.pad_end = 1
+        profile.learn(pad_start=1, pad_end=1)
     padded = profile.pad_start and profile.pad_end
     rows = await _rows(work, second)
     if not padded and await work.off_loop(_missing, work, second, seen, rows):
-        profile.pad_start = profile.pad_end = 1
+        profile.learn(pad_start=1, pad_end=1)
         rows = await _rows(work, second)
     return rows
 
@@ -61,34 +61,66 @@ async def _rows(work: CrawlContext, second: int) -> pa.Table:
 
 
 async def _by_pages(work: CrawlContext, second: int) -> pa.Table:
-    """Ask for all pages of the second, to one that is not full; what one try does not show, the next one may."""
-    reason = "its pages were never whole"
+    """Ask for all pages of the second until two rounds of them, one after the other, show the same orders.
+
+    What one try does not show, where ties move, the next one of its round may. One round alone is not enough: with an
+    order that goes and one that comes between two of its pages, its count is right though an order slipped through.
+    What both show was there when the first one ended; and if that is as many as there were, it is all there was.
+    """
+    around = Span(second - 2, second + 3)  # all that its pages may show
+    before: pa.Table | None = None
     seen: list[Page] = []
     tries = 0
-    for _ in range(TRIES):
-        pages = [await _page(work, second, 1)]
-        count = pages[0].total
-        if count is None:
-            raise Doubt("the answers have no total")
-        # Where totals may stop at this one, there is more unless a page beyond it is empty.
-        enough = count // max(1, pages[0].rows) + 1 + work.profile.may_be_cap(count)
-        pages += [await _page(work, second, number) for number in range(2, enough + 1)]
-        while len(pages) > 1 and await work.is_same(pages[-2], pages[-1]):
-            pages.pop()  # past the end the last page came again
-        goes_on = len(pages) == enough and pages[-1].rows >= work.profile.fullest
-        if goes_on or sum(page.rows for page in pages) > count:
-            raise Doubt(f"more than the total of {count} orders came")
-        if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
-            work.profile.ascending = False
-            raise Doubt("the pages did not come in order of time")
+    reason = "its pages were never whole"
+    for _ in range(2 * TRIES):
+        pages = await _all_pages(work, second)
         # Tries with another total belong to another state of the server.
-        same = all(page.total == count for page in seen)
+        same = all(page.total == pages[0].total for page in seen)
         seen, tries = (seen + pages, tries + 1) if same else (pages, 1)
-        verdict = await work.off_loop(partial(judge, Span(second, second + 1), work.zone, closed=seen, tries=tries))
+        verdict = await work.off_loop(partial(judge, around, work.zone, closed=seen, tries=tries))
         if verdict.doubt is None:
-            return verdict.table
+            if before is not None and await work.off_loop(_alike, before, verdict.table):
+                return at_second(verdict.table, second)
+            before, seen, tries = verdict.table, [], 0
+            reason = "its pages showed other orders each time"
+            continue
         reason = verdict.doubt
+        if tries == TRIES:
+            break
     raise Doubt(reason)
+
+
+async def _all_pages(work: CrawlContext, second: int) -> list[Page]:
+    """Ask for the second's pages, to one that is empty or the last one again, or to the end that the total tells.
+
+    Raise Doubt where asking again will not help.
+    """
+    pages = [await _page(work, second, 1)]
+    count = pages[0].total
+    if count is None:
+        raise Doubt("the answers have no total")
+    if pages[0].rows < min(count, work.profile.fullest):
+        return pages  # there was room for more: the page was cut short, or there is no more
+    # Where totals may stop at this one, there is more unless a page beyond it is empty.
+    enough = count // max(1, pages[0].rows) + 1 + work.profile.may_be_cap(count)
+    for number in range(2, enough + 1):
+        page = await _page(work, second, number)
+        if not page.rows or await work.is_same(pages[-1], page):
+            if sum(each.rows for each in pages) < count == page.total:
+                raise Doubt(f"{sum(each.rows for each in pages)} orders came, and no more, where the total is {count}")
+            break
+        pages.append(page)
+    goes_on = len(pages) == enough and pages[-1].rows >= work.profile.fullest
+    if goes_on or sum(page.rows for page in pages) > count:
+        raise Doubt(f"more than the total of {count} orders came")
+    if any((left.last or 0) > right.first for left, right in pairwise(pages) if right.first is not None):
+        work.profile.learn(ascending=False)
+        raise Doubt("the pages did not come in order of time")
+    return pages
+
+
+def _alike(one: pa.Table, other: pa.Table) -> bool:
+    return len(one) == len(other) and not absent(one, other)
 
 
 async def _page(work: CrawlContext, second: int, number: int, filters: Filters | None = None) -> Page:

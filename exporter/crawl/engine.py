@@ -59,7 +59,7 @@ class Engine:
         self._latency = latency
         self._on_opened = on_opened
         self._clock = clock
-        self.profile = ServerProfile(page_size=settings.page_size, segment_pages=settings.segment_pages)
+        self.profile = ServerProfile(asked_page_size=settings.page_size, segment_pages=settings.segment_pages)
         self._asker = Asker(
             ask,
             filters=settings.filters,
@@ -93,7 +93,7 @@ class Engine:
             response = await self._asker.response(start - OUTER, last, urgent=True)
         except RejectedError:
             response = await self._asker.response(start, start)  # refused as well: it is not for its length
-            self.profile.longest = max(1, (last - start) // 2)
+            self.profile.learn(longest=max(1, (last - start) // 2))
         end = settled_end(self._settings, response.date or now)
         if asked is None and 0 <= end + 1 - response.request.last <= CLOCKS_AGREE:
             end = max(start, response.request.last - 1)  # as it was asked for: that need not be asked again
@@ -182,7 +182,7 @@ class Engine:
         """
         check = FinalCheck(self.work, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
-            self.profile.ascending = False  # an earlier run may have found it out
+            self.profile.learn(ascending=False)  # an earlier run may have found it out
         await check.renew()
         await self._ask_silences(check, certificates, read)
         if not self._settings.final_check:

@@ -8,11 +8,13 @@ can't be relied on, the span is halved until each half fits one page.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
 from exporter import columns
 from exporter.certify.join import NO_SEAM, Assembly, Gone, Jump, Piece, Seam, assemble
 from exporter.certify.judge import Certificate
-from exporter.certify.pages import Page, absent, at_second, is_ascending
+from exporter.certify.pages import Page, absent, absent_of_any, at_second, is_ascending
 from exporter.certify.spans import OUTER, Span
 from exporter.crawl.context import TRIES, Commit, CrawlContext, Doubt
 from exporter.crawl.crowded_second import whole_second
@@ -24,6 +26,16 @@ class _NothingMoreError(Doubt):
 
     def __init__(self, page: Page) -> None:
         super().__init__(f"the total of {page.request} is {page.total}, but only {page.rows} records come")
+
+
+class _Group(NamedTuple):
+    """Consecutive pieces and what they come to."""
+
+    pieces: Sequence[Piece]
+    assembly: Assembly
+    doubt: tuple[Span, str] | None
+    """The span after the pieces that is not certain, and why, if there is one."""
+    way: Literal["seek", "halves"]
 
 
 class Seek:
@@ -50,43 +62,55 @@ class Seek:
         self._first = first
         at, rows, seam = span.start, 0, Seam(head=tuple(head))
         while at < span.stop:
-            pieces, assembly, doubt = await self._group(at, span.stop, seam)
-            if pieces:
-                end, pages = pieces[-1].span.stop, [piece.page for piece in pieces]
-                way = "seek" if self._work.profile.ascending else "halves"
-                certificate = Certificate.of(Span(at, end), assembly.table, closed=pages, way=way, reason=reason)
-                await self._commit(certificate, assembly.table)
+            group = await self._group(at, span.stop, seam)
+            if not self._work.profile.allows(group.way):
+                continue  # found out meanwhile, by another window: what the group rests on no longer holds
+            if group.pieces:
+                end, pages = group.pieces[-1].span.stop, [piece.page for piece in group.pieces]
+                table = group.assembly.table
+                certificate = Certificate.of(Span(at, end), table, closed=pages, way=group.way, reason=reason)
+                await self._commit(certificate, table)
                 at = end
-                rows += assembly.table.num_rows
-            seam = assembly.seam
-            if doubt is not None:
-                hole, why = doubt
+                rows += table.num_rows
+            seam = group.assembly.seam
+            if group.doubt is not None:
+                hole, why = group.doubt
                 self._work.give_up(hole, why)
                 at, seam = hole.stop, NO_SEAM
         return rows
 
-    async def _group(self, at: int, stop: int, seam: Seam) -> tuple[list[Piece], Assembly, tuple[Span, str] | None]:
-        """Ask for up to a group of pages; return what is certain of them and the span that is not, if there is one."""
+    async def _group(self, at: int, stop: int, seam: Seam) -> _Group:
+        """Ask for up to a group of pages: by order, as long as there is one, else by halves."""
+        if self._work.profile.ascending:
+            group = await self._by_order(at, stop, seam)
+            if self._work.profile.ascending:
+                return group
+        pieces, doubt = await self._halves(at, stop)
+        assembly = await self._work.off_loop(assemble, self._work.zone, pieces)
+        return _Group(pieces, assembly, doubt, "halves")
+
+    async def _by_order(self, at: int, stop: int, seam: Seam) -> _Group:
+        """Ask page after page until what came agrees; it is worth nothing if the profile knows no order any more."""
         work, suspect = self._work, False
         for _ in range(1 + TRIES):  # one may be spent on learning that spans must be padded
-            ascending, padded = work.profile.ascending, work.profile.pad_start > 0
-            found = self._pieces(at, stop, overlaps=bool(seam.head)) if ascending else self._halves(at, stop)
-            pieces, doubt = await found
-            following = await self._following(pieces, stop) if ascending and not doubt else None
+            padded = work.profile.pad_start > 0
+            pieces, doubt = await self._pieces(at, stop, overlaps=bool(seam.head))
+            following = None if doubt else await self._following(pieces, stop)
             assembly = await work.off_loop(assemble, work.zone, pieces, seam, following)
-            work.profile.ascending = work.profile.ascending and (assembly.ascending or not ascending)
-            if ascending and not work.profile.ascending:
-                continue
-            if not ascending:
-                return pieces, assembly, doubt
+            work.profile.learn(ascending=assembly.ascending)
+            if not work.profile.ascending:
+                break
             if not padded and not await self._deleted(assembly.gone):
                 continue
             if not await self._skipped(self._doubtful(at, stop, pieces, assembly), stop):
-                return pieces, assembly, doubt
-            work.profile.ascending = not suspect
+                return _Group(pieces, assembly, doubt, "seek")
+            work.profile.learn(ascending=not suspect)
+            if not work.profile.allows("seek"):
+                break
             suspect = True
         empty = await work.off_loop(assemble, work.zone, [])
-        return [], empty, (Span(at, stop), "records that one answer showed do not come again in the next")
+        again = "records that one answer showed do not come again in the next"
+        return _Group([], empty, (Span(at, stop), again), "seek")
 
     async def _pieces(self, at: int, stop: int, *, overlaps: bool) -> tuple[list[Piece], tuple[Span, str] | None]:
         """Ask page after page; `overlaps` tells whether records of second `at` are known, to see them come again."""
@@ -139,10 +163,15 @@ class Seek:
             if page.last == at:
                 return page, at
             if not is_ascending(await self._work.off_loop(self._work.zone.seconds, page)):
-                self._work.profile.ascending = False
+                self._work.profile.learn(ascending=False)
                 raise Doubt("the records did not come in order of time")
-            if pad and (await asker.page(at - pad, at - pad)).rows:
-                pad = 0  # the second before fills the page; and its orders show that a span's first second is in it
+            if pad and page.last is not None:
+                # The second before fills the page. Asked for alone, it shows whether a span's first second is in it.
+                if (await asker.page(at - pad, at - pad)).rows:
+                    pad = 0
+                else:
+                    self._work.profile.learn(pad_start=1, pad_end=1)
+                    return page, at
         raise _NothingMoreError(page)
 
     async def _halves(self, at: int, stop: int) -> tuple[list[Piece], tuple[Span, str] | None]:
@@ -178,7 +207,7 @@ class Seek:
         if not pieces:
             return assembly.jumps
         end, rows, profile = pieces[-1].span.stop, assembly.table.num_rows, self._work.profile
-        group = Jump(span=Span(at, end), rows=rows)
+        group = Jump(span=Span(at, end), table=assembly.table)
         if profile.totals == "ignored" and assembly.jumps and rows % max(1, profile.fullest):
             return (group,)
         if assembly.seam.head and end == stop:
@@ -187,22 +216,25 @@ class Seek:
         return assembly.jumps
 
     async def _skipped(self, jumps: Sequence[Jump], stop: int) -> bool:
-        """Tell whether a piece lacks records: a count of it says so, or counts on its two sides never add up.
+        """Return whether a piece lacks records: a count of it says so, or counts on its two sides never add up.
 
         An answer that starts with its latest second looks as if nothing came before it. Without totals, the rows of
-        the last page that there should be are the count.
+        the last page that there should be are the count. What comes with a count must be among the piece's records: of
+        another order, there may be as many.
         """
         asker, profile = self._work.asker, self._work.profile
         for jump in jumps:
-            span = jump.span
-            before = jump.rows // max(1, profile.fullest) if profile.totals == "ignored" else 0
+            span, rows = jump.span, jump.table.num_rows
+            before = rows // max(1, profile.fullest) if profile.totals == "ignored" else 0
             try:
                 page = await asker.page(span.start, span.stop - 1, before + 1)
             except RejectedError:
                 return True
             shown = before * profile.fullest + page.rows
             count = shown if page.total is None or page.rows < profile.fullest else page.total
-            if count > jump.rows or (not jump.rows and await self._within(span)):
+            if count > rows or (not rows and await self._within(span)):
+                return True
+            if await self._work.off_loop(partial(_unknown, self._work, page, jump)):
                 return True
             if jump.short and profile.padded:
                 return True  # counts of spans say nothing then
@@ -234,11 +266,17 @@ class Seek:
             page = await work.asker.page(gone.second - 1, gone.second + 1)
             missing = await work.off_loop(_absent, work, gone.seen, page, gone.second)
             if missing < gone.missing or not await work.is_whole(page):
-                work.profile.pad_start = 1
+                work.profile.learn(pad_start=1)
                 return False
         return True
 
 
+def _unknown(work: CrawlContext, page: Page, jump: Jump) -> int:
+    """Return how many records a page shows of a span that the span's own records don't hold."""
+    shown = columns.within(work.zone.table([page.cells]), jump.span.start, jump.span.stop)
+    return absent(shown, jump.table)
+
+
 def _absent(work: CrawlContext, seen: Sequence[columns.Cells], page: Page, second: int) -> int:
-    expected, found = work.zone.table(seen), work.zone.table([page.cells])
-    return absent(expected, at_second(found, second))
+    expected, found = [work.zone.table([each]) for each in seen], work.zone.table([page.cells])
+    return absent_of_any(expected, at_second(found, second))

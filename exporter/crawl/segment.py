@@ -80,7 +80,7 @@ class SegmentCrawl:
             return None
         filled = await self.judge(span, closed, beside, rank=segment.rank, head=segment.head)
         if beside and closed and filled.verdict.doubt is None and not await self._ends_with(filled, span.stop - 1):
-            profile.pad_end = 1
+            profile.learn(pad_end=1)
             return await self._fill(segment)
         return filled
 
@@ -139,19 +139,27 @@ class SegmentCrawl:
         if all([await self._work.is_whole(page) for page in snapshots]):
             settled = await self._work.off_loop(partial(look, snapshots=snapshots))
             if settled.doubt is None:
-                profile.stable_ties = profile.stable_ties and not settled.repeats
+                profile.learn(stable_ties=not settled.repeats)
                 self._work.note_repair(span, str(verdict.doubt), "the doubtful second asked alone")
                 return Filled(closed=closed, beside=[*beside, *snapshots], verdict=settled)
         return Filled(closed=closed, beside=beside, verdict=verdict)
+
+    def doubt(self, filled: Filled | None) -> str | None:
+        """Return why pages don't certify their span as things are now; None if they do."""
+        if filled is None:
+            return "the server refused a page of it"
+        if filled.verdict.doubt is None and not self._work.profile.allows("pages"):
+            return "another window found that pages can't be relied on"
+        return filled.verdict.doubt
 
     async def settle(
         self, span: Span, filled: Filled | None, *, rank: int | None, head: tuple[columns.Cells, ...]
     ) -> None:
         """Commit a span that is certified; certify it as a seek if it is not, and learn why it was not."""
-        if filled is not None and filled.verdict.doubt is None:
+        reason = self.doubt(filled)
+        if filled is not None and reason is None:
             await self.commit(span, filled)
             return
-        reason = filled.verdict.doubt if filled else "the server refused a page of it"
         rows = await self._seek.run(span, head=head, reason=reason)
         self._work.note_repair(span, str(reason), "seek")
         if filled is not None:
@@ -160,17 +168,17 @@ class SegmentCrawl:
     def _learn(self, filled: Filled, rows: int, rank: int | None) -> None:
         """Compare a span's pages with the `rows` that snapshots gave: is it the server's way, or did orders change."""
         profile, verdict, total = self._work.profile, filled.verdict, filled.total
-        profile.ascending = profile.ascending and verdict.ascending
+        profile.learn(ascending=verdict.ascending)
         if not verdict.ascending or total is None or rows == verdict.table.num_rows:
             return
         below = rows + verdict.below - verdict.table.num_rows
         shown = below + verdict.held - verdict.below
         if rank is not None and total < below == rank:
-            profile.pad_end = 1  # a closed question leaves out records of its last second
+            profile.learn(pad_end=1)  # a closed question leaves out records of its last second
         elif total == shown and rank is not None and abs(rank - below) * 2 >= profile.page_size:
-            profile.doubt_depth()  # a deep page was not the page that was asked for
+            profile.learn(segment_pages=profile.segment_pages // 2)  # a deep page was not the page that was asked for
         elif total == shown and rank in {None, below}:
-            profile.stable_ties = False
+            profile.learn(stable_ties=False)
 
     async def commit(self, span: Span, filled: Filled, table: pa.Table | None = None) -> None:
         """Commit a span on the evidence of its pages; `table` are its rows where they are not all that came."""

@@ -134,11 +134,12 @@ class SilenceCheck:
                 longest = last - first
                 break
         profile = self._work.profile
-        profile.longest = max(1, min(longest, profile.longest or longest) - 2 * OUTER)
+        longest = max(1, min(longest, profile.longest or longest) - 2 * OUTER)
+        profile.learn(longest=longest)
         self._work.emit(
             Noticed(
                 message="the server leaves orders out of long ranges without a word: "
-                f"from now on no more than {profile.longest / DAY:.1f} days are asked for at once"
+                f"from now on no more than {longest / DAY:.1f} days are asked for at once"
             )
         )
 

@@ -89,14 +89,14 @@ class WindowCrawl:
         try:
             hop = await asker.page(at - pad, self._window.stop, pages, urgent=True)
         except RejectedError:
-            profile.doubt_depth()
+            profile.learn(segment_pages=pages // 2)
             return None
         self._check_promise(tasks, hop.total)
         self._left = hop.total
         if hop.total is None or hop.total <= pages * size:
             return None  # less is left than was thought, or it is unknown
         if hop.first is None or hop.last is None:
-            profile.doubt_depth()  # nothing so deep, though there is more
+            profile.learn(segment_pages=pages // 2)  # nothing so deep, though there is more
             return None
         if not profile.ascending:
             return None
@@ -181,7 +181,7 @@ class WindowCrawl:
         rows = max(left, page.total or 0)
         rest = await self._fill.pages(span.start - pad, span.stop, range(2, pages_of(rows, max(1, page.rows)) + 1))
         filled = None if rest is None else await self._fill.judge(span, [page, *rest], [], rank=None, head=head)
-        if filled is None or filled.verdict.doubt is not None:
+        if filled is None or self._fill.doubt(filled) is not None:
             await self._fill.settle(span, filled, rank=None, head=head)
             return
         verdict = filled.verdict
@@ -211,8 +211,9 @@ class WindowCrawl:
             nonlocal pending
             if pending:
                 pending = False
-                if rows.num_rows > promised:
-                    await self._seek.run(before, head=self._head, reason="more came than the total promised")
+                more = "more came than the total promised" if rows.num_rows > promised else None
+                if reason := more or self._fill.doubt(filled):
+                    await self._seek.run(before, head=self._head, reason=reason)
                 else:
                     await self._fill.commit(before, filled, earlier)
             await self._work.commit(certificate, rows)

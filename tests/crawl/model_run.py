@@ -124,7 +124,8 @@ def untold(run: Run, span: Span) -> int:
     An order that goes while a segment's pages are asked moves the later ones up, and one may slip from a page that is
     still to come to one that has been; a late order in the same span then makes good the count. The design allows that
     much, and no more: it takes one of each, both in the span as it was asked, between the first and the last answer
-    that the segment rests on. First pages asked one by one are snapshots: they never lose an order.
+    that the segment rests on. First pages asked one by one are snapshots: they never lose an order. Nor do the pages of
+    a crowded second, which a seek asks twice.
     """
     certificate, _ = run.held[span]
     if certificate.way != "pages":

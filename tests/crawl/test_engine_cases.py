@@ -79,7 +79,7 @@ def test_an_order_that_changes_its_status_between_two_facets_is_not_doubled() ->
 def test_orders_after_a_crowded_second_are_found(crowd: int, segment_pages: int) -> None:
     server = scripted(made_at(1, 2, 3, *[5] * crowd, 6, 6, 6, 6, *range(7, 20)), HostileQuirks(), seconds=20)
     assert drive(run_on(server, segment_pages=segment_pages))
-    assert server.requests <= 2 * crowd / PAGE + 30
+    assert server.requests <= 3 * crowd / PAGE + 30  # the second itself twice, until both rounds agree
 
 
 @pytest.mark.parametrize("quirks", [HostileQuirks(), HostileQuirks(total_cap=4 * PAGE)], ids=repr)
@@ -317,7 +317,7 @@ def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(sto
 
 def counted(quirks: HostileQuirks, orders: Sequence[Order], last: int) -> int | None:
     server = HostileServer(orders=list(orders), quirks=quirks, random=Random(0), seconds=last + 1)
-    profile = ServerProfile(page_size=PAGE, segment_pages=3)
+    profile = ServerProfile(asked_page_size=PAGE, segment_pages=3)
     asker = Asker(server.ask, filters=Filters(), page_size=PAGE, profile=profile)
     return run_virtual(asker.count(START, START + last))
 

@@ -114,6 +114,8 @@ one_surprise = st.sampled_from(
         HostileQuirks(hidden_fractions=True, shuffled_ties=True),
         HostileQuirks(totals="text"),
         HostileQuirks(totals="missing"),
+        HostileQuirks(totals="missing", past_end="refuse"),
+        HostileQuirks(totals="missing", past_end="repeat"),
         HostileQuirks(total_cap=7),
         HostileQuirks(total_cap=20),
         HostileQuirks(depth_cap=12, beyond_depth="refuse"),
