@@ -27,6 +27,7 @@ test-deep: $(READY)  ## the model tests with many more examples
 
 compat:  ## tests and an export with the oldest and the newest versions that are admitted (some 8 minutes, from the index)
 	$(PYTHON) tests/compat.py
+
 storm: $(READY)  ## kill, stop and damage whole exports at random, then fuzz what is read (five minutes)
 	$(BIN)/python -m benchmarks.storm 240
 	HYPOTHESIS_PROFILE=storm $(BIN)/python -m pytest tests/test_fuzz.py
