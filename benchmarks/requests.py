@@ -35,7 +35,7 @@ from exporter.vendor.secret import Secret
 Bound = tuple[float, int]
 """A factor on the ideal number of requests and what is added to it."""
 
-STABLE: Bound = (1.01, 4)
+STABLE: Bound = (1.01, 6)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from tests.crawl.model_run import drive
 from tests.crawl.test_engine_cases import made_at, run_on, scripted
 
 LAGGING: tuple[Literal["random", "content"], ...] = ("random", "content")
-SEEDS = range(25)
+SEEDS = range(12)
 
 
 @dataclass

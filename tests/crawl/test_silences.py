@@ -35,9 +35,13 @@ CUTS = [
 ]
 
 
+def named(quirks: Quirks) -> str:
+    return f"first {quirks.first_days} days" if quirks.first_days else f"last {quirks.last_days} days"
+
+
 @pytest.mark.parametrize("windows", [None, 4])
 @pytest.mark.parametrize("start", [EARLIEST, None], ids=["default start", "start at the first order"])
-@pytest.mark.parametrize("quirks", CUTS, ids=repr)
+@pytest.mark.parametrize("quirks", CUTS, ids=named)
 async def test_a_long_range_that_is_cut_without_a_word_loses_no_order(
     tmp_path: Path, quirks: Quirks, start: int | None, windows: int | None
 ) -> None:
@@ -49,7 +53,7 @@ async def test_a_long_range_that_is_cut_without_a_word_loses_no_order(
     assert (summary.complete, summary.rows) == (True, 2_000)
 
 
-@pytest.mark.parametrize("quirks", CUTS[:3], ids=repr)
+@pytest.mark.parametrize("quirks", CUTS[:3], ids=named)
 async def test_a_range_whose_end_is_open_is_not_cut_either(tmp_path: Path, quirks: Quirks) -> None:
     events: list[Event] = []
     async with serving(SimulatorOptions(rows=2_000, quirks=quirks)) as simulator:
