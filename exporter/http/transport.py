@@ -38,7 +38,7 @@ READ_BUFFER = 256 * 1024
 KEEP_ALIVE = 30.0
 CONNECT = 15.0
 """Seconds that a connection may take to be set up, if --timeout is not shorter."""
-FIRST_ANSWER = 50.0
+FIRST_ANSWER = 45.0
 """Seconds after the first departure in which a server must have answered once, so that a wrong host shows within a
 minute; not where --timeout is above LONG_TIMEOUT."""
 LONG_TIMEOUT = 60.0
