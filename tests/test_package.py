@@ -82,7 +82,8 @@ def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_its_types_and_its_licence(built: Path) -> None:
     names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
-    package = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*.py")} | {"exporter/py.typed"}
+    kept = [path for end in ("py", "html", "css") for path in (ROOT / "exporter").rglob(f"*.{end}")]
+    package = {str(path.relative_to(ROOT)) for path in kept} | {"exporter/py.typed"}
     described = {name for name in names if ".dist-info/" in name}
     assert set(names) - described == package
     assert any(name.endswith("/licenses/LICENSE") for name in described)
