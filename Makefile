@@ -7,7 +7,8 @@ AUDIT := $(VENV)/audit
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: demo test test-deep compat storm coverage check format docs audit bench bench-quick referee lock bench-lock clean
+.PHONY: demo test test-deep compat storm coverage check format docs audit test-browser pictures bench bench-quick referee lock \
+	bench-lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@echo "installing what is needed into $(VENV), about a minute; it is done once"
@@ -38,6 +39,14 @@ coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python tests/branch_floor.py
+
+test-browser: $(READY)  ## the report in Chromium, which apt-get installs for root
+	$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m pytest tests/browser/report_in_chromium.py
+
+pictures: $(READY)  ## make the README's picture of a report anew (Chromium, as above)
+	$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m tests.browser.picture docs/report.png
 
 check: $(READY)  ## format, lint, layers, types, tests and their coverage
 	$(BIN)/ruff format --check .

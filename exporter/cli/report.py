@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from exporter.cli.app import chosen, command
 from exporter.config.options import OutputOptions
 from exporter.errors import ConfigError
-from exporter.progress.text import size
+from exporter.progress.text import counted, size
 
 EXAMPLES = """\
 Examples:
@@ -32,10 +32,10 @@ def report(
 ) -> int:
     """Write one HTML page that shows the result in OUT: verdict, money, certificates, files. Sends nothing.
 
-    The result is verified first. The page opens from disk, runs no script and asks for nothing. Needs the extra
-    `report`.
+    With teams in OUT the page has a summary and a section for each. The results are verified first. The page opens from
+    disk, runs no script and asks for nothing. Needs the extra `report`.
     """
-    from exporter.api import open as open_result
+    from exporter.store.finished import finished
 
     try:
         from exporter.delivery.report import write
@@ -43,12 +43,13 @@ def report(
         raise ConfigError(
             f"a report needs {error.name}, which is not installed", hint=f"pip install {error.name}"
         ) from error
-    result = open_result(out)
+    results = finished(out)
     file = Path(f"{Path(out)}.html") if output is None else output
-    written = write([(None, result)], file)
+    written = write(results, file)
+    rows, complete = sum(one.rows for _, one in results), all(one.complete for _, one in results)
     if chosen(given).values["json"]:
-        print(json.dumps({"out": out, "report": str(file), "bytes": written, "complete": result.complete}))
+        facts = {"out": out, "report": str(file), "rows": rows, "bytes": written, "complete": complete}
+        print(json.dumps(facts, ensure_ascii=False))
         return 0
-    certified = "complete and certified" if result.complete else "not complete"
-    print(f"{file}: {result.rows:,} orders, {certified} ({size(written)})")
+    print(f"{file}: {counted(rows, 'order')}, {'' if complete else 'not '}complete and certified, {size(written)}")
     return 0

@@ -316,7 +316,7 @@ def test_the_command_writes_the_page_beside_out(
 ) -> None:
     shutil.copytree(small.out, tmp_path / "orders")
     monkeypatch.chdir(tmp_path)
-    assert run_report(capsys, "orders/").out.startswith("orders.html: 200 orders, complete and certified (")
+    assert run_report(capsys, "orders/").out.startswith("orders.html: 200 orders, complete and certified, ")
     facts = json.loads(run_report(capsys, "orders", "--output", "audit.html", "--json").out)
     assert (facts["report"], facts["complete"]) == ("audit.html", True)
     assert facts["bytes"] == (tmp_path / "audit.html").stat().st_size
@@ -324,6 +324,19 @@ def test_the_command_writes_the_page_beside_out(
         b"orders/", b"orders/"
     )
     assert "there is no finished export" in run_report(capsys, "nothing", code=5).err
+
+
+def test_the_command_shows_all_teams_of_a_folder(
+    small: exporter.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for team in ("berlin", "shanghai"):
+        shutil.copytree(small.out, tmp_path / "orders" / f"team={team}")
+    monkeypatch.chdir(tmp_path)
+    facts = json.loads(run_report(capsys, "orders", "--json").out)
+    assert (facts["rows"], facts["complete"]) == (400, True)
+    rows = Page((tmp_path / "orders.html").read_text(encoding="utf-8")).table("The teams")
+    assert [row[0] for row in rows] == ["berlin", "shanghai", "All"]
+    assert "is inside" in run_report(capsys, "orders", "--output", "orders/page.html", code=2).err
 
 
 def test_the_command_names_the_extra_that_it_needs(

@@ -32,7 +32,7 @@ def write(results: Sequence[tuple[str | None, Result]], file: Path) -> int:
 
     Raise CertificateError if a result is not what was certified, ConfigError if `file` can't be a page.
     """
-    _check_place(file, [result.out for _, result in results])
+    _check_place(file, [_folder(name, result.out) for name, result in results])
     for _, result in results:
         verify(result.out)
     content = page_of(results)
@@ -55,6 +55,11 @@ def page_of(results: Sequence[tuple[str | None, Result]], *, details: Sequence[L
         if len(content) <= MOST_BYTES:
             return content
     return render(sections, version=version, listed=MOST_LISTED)
+
+
+def _folder(name: str | None, out: Path) -> Path:
+    """Return the folder of a result, of a team's the folder of all teams."""
+    return out.parent if out.name == f"team={name}" else out
 
 
 def _check_place(file: Path, outs: Sequence[Path]) -> None:
