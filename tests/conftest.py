@@ -1,4 +1,4 @@
-"""Profiles of the property tests: `default` for each run of the suite, `deep` for `make test-deep`, `storm` for `make storm`."""
+"""Profiles of the property tests: `default` for the suite, `deep` for `make test-deep`, `storm` for `make storm`."""
 
 from __future__ import annotations
 
