@@ -30,6 +30,8 @@ SURPRISES = [
     Quirks(sort="descending"),
     Quirks(page_size=100),
     Quirks(max_range_days=30),
+    Quirks(last_days=90),
+    Quirks(first_days=90),
     Quirks(totals="long"),
     Quirks(ignored_range=1),
 ]

@@ -76,6 +76,8 @@ class SilenceCheck:
         exact = profile.totals == "exact" or (profile.cap is not None and profile.largest > profile.cap)
         if asker.most >= rows or not exact or profile.longest is not None or not occupied:
             return False
+        if (await asker.count(self._whole.start - OUTER, self._whole.stop) or 0) >= rows:
+            return False  # late orders, which are counted now
         for second in (occupied[-1].last, occupied[0].first):
             still_there = await asker.count(second - OUTER, second + OUTER)
             if still_there and await self._is_cut(second):
