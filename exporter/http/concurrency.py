@@ -1,4 +1,4 @@
-"""Decide how many requests may be in flight: as many as pay, found out by trying. Pure: no clock, only latencies.
+"""Decide how many requests may be in flight, by trying what pays. Pure: no clock, only latencies.
 
 By Little's law a level of `n` in flight has the throughput `n / latency`. One level is tried against another; the
 larger is kept if throughput grows by at least a fifth of what it would if nothing were in anyone's way. A trial that
@@ -15,14 +15,14 @@ SMALLEST = 8
 LARGEST = 128
 """Twice as many took 385 MB and brought nothing."""
 PACED_LATENCY = 5.0
-"""Below the unpaced rates, requests of so many seconds each find room from the start."""
+"""Below the unpaced rates, requests that take this many seconds each are allowed for from the start."""
 FIRST = 3
-"""The quickest of so many answers is what the line takes, …"""
+"""The quickest of the first few responses is what the network takes, …"""
 BUSY = 800
-"""… and so many pages a second keep one process busy."""
+"""… and this many pages a second keep one process busy."""
 PAYS = 0.2
 EPOCH = 0.05
-"""A level is judged after a round of answers, and not before so many seconds: short latencies are noisy."""
+"""A level is judged after a round of responses, and not before this many seconds: short latencies are noisy."""
 REST = 16
 """Epochs between a trial that didn't pay and the next."""
 

@@ -33,7 +33,7 @@ class Attempts:
 
 @dataclass(kw_only=True, slots=True)
 class Circuit:
-    """Tell one request that can't pass from a server that answers nobody, and that from one that never did.
+    """Distinguish one request that can't pass from a server that answers nobody, and that from one that never did.
 
     The cases:
     - One request fails while others come through: it ends after `max_attempts` failures of its own.

@@ -127,7 +127,7 @@ class FilePace:
     def pause(self, until: float) -> bool:
         """Let nobody leave before a moment; return whether the others could be told."""
         self._paused_until = max(self._paused_until, until)
-        if self._file is None or self._holding:  # the departure under way tells it
+        if self._file is None or self._holding:  # the departure under way records it
             return True
         if self._locked():
             self._save(self._last)

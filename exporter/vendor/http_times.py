@@ -23,7 +23,7 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Return the seconds that `Retry-After` asks for, at most LONGEST_RETRY_AFTER; None if it asks for none.
 
     It is a number of seconds, or a moment: an HTTP date, or seconds or milliseconds since 1970 as some servers write
-    them. A moment is compared with the server's own clock where it tells it, else with `now`, in Unix seconds.
+    them. A moment is compared with the server's own clock where it sends it, else with `now`, in Unix seconds.
     """
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):

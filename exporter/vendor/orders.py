@@ -24,7 +24,7 @@ SITES: Mapping[str, str] = MappingProxyType(
 )
 KEY_HEADER = "DuoPlus-API-Key"  # I
 LANGUAGES = ("en", "zh", "zh-TW", "ru")  # I
-SUCCESS = 200  # I, P: in the body, beside HTTP 200
+SUCCESS = 200  # I, P: in the body, with HTTP 200
 UNAUTHORIZED = 401  # I
 TOO_FREQUENT = 160004  # P: comes with HTTP 200
 UNKNOWN_PATH = 160007  # P
@@ -115,7 +115,7 @@ def plain_language(language: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filters:
-    """Which orders are asked for, beside their time; an empty field asks for all."""
+    """Which orders are asked for, apart from their time; an empty field asks for all."""
 
     status: tuple[int, ...] = ()
     type: tuple[int, ...] = ()

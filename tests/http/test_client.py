@@ -43,7 +43,7 @@ def with_client(
 ) -> Any:
     """Run a story with a client in virtual time; the dice always fall in the middle."""
 
-    async def told() -> Any:
+    async def main() -> Any:
         events: list[Event] = [] if seen is None else seen
         client = Client(
             settings(**changes),
@@ -55,7 +55,7 @@ def with_client(
         async with client:
             return await story(client)
 
-    return run(told())
+    return run(main())
 
 
 def ask(transport: FakeTransport, *, seen: list[Event] | None = None, **changes: Any) -> PageResponse:
@@ -471,13 +471,13 @@ def test_of_long_pages_that_came_together_one_is_decoded_in_a_turn_of_the_loop()
                 next_turn()
             decoded.append(permit)
 
-    async def told() -> None:
+    async def main() -> None:
         transport = FakeTransport(lambda _: page({"description": "x" * LONG_BODY}))
         async with Client(settings(rate=1e6), transport=transport, on_event=on_event) as client:
             await asyncio.gather(*(client.ask(request(number)) for number in range(1, 7)))
         assert transport.peak == 6
 
-    run(told())
+    run(main())
     assert len(set(decoded)) == 6
 
 

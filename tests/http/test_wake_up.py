@@ -25,7 +25,7 @@ def timers(loop: asyncio.AbstractEventLoop) -> int:
 def test_each_alarm_rings_once_at_the_moment_that_was_set_last(story: list[list[int]]) -> None:
     rung: list[tuple[int, float]] = []
 
-    async def told() -> None:
+    async def main() -> None:
         loop = asyncio.get_running_loop()
         wake_up, start = WakeUp(), loop.time()
 
@@ -39,7 +39,7 @@ def test_each_alarm_rings_once_at_the_moment_that_was_set_last(story: list[list[
         assert timers(loop) == 1
         await asyncio.sleep(60)
 
-    run(told())
+    run(main())
     assert [(number, round(moment, 6)) for number, moment in sorted(rung)] == [
         (number, moments[-1]) for number, moments in enumerate(story)
     ]
@@ -47,7 +47,7 @@ def test_each_alarm_rings_once_at_the_moment_that_was_set_last(story: list[list[
 
 
 def test_an_alarm_that_is_not_set_any_more_does_not_ring() -> None:
-    async def told() -> list[str]:
+    async def main() -> list[str]:
         rung: list[str] = []
         wake_up, now = WakeUp(), asyncio.get_running_loop().time()
         one, other = wake_up.alarm(lambda: rung.append("one")), wake_up.alarm(lambda: rung.append("other"))
@@ -57,11 +57,11 @@ def test_an_alarm_that_is_not_set_any_more_does_not_ring() -> None:
         await asyncio.sleep(5)
         return rung
 
-    assert run(told()) == ["other"]
+    assert run(main()) == ["other"]
 
 
 def test_an_alarm_that_fails_does_not_stop_the_others() -> None:
-    async def told() -> list[str]:
+    async def main() -> list[str]:
         rung: list[str] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: rung.append(str(context["exception"])))
@@ -75,14 +75,14 @@ def test_an_alarm_that_fails_does_not_stop_the_others() -> None:
         await asyncio.sleep(5)
         return rung
 
-    assert run(told()) == ["failed", "rung"]
+    assert run(main()) == ["failed", "rung"]
 
 
 @pytest.mark.parametrize(("exact", "late"), [(True, 0.0001), (False, 0.001)])
 def test_only_an_exact_alarm_is_waited_for_in_the_loop_s_iterations(*, exact: bool, late: float) -> None:
     """The loop here is as a real one: an iteration takes a tenth of a millisecond, a timer is a millisecond late."""
 
-    async def told() -> float:
+    async def main() -> float:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         rung: list[float] = []
@@ -102,14 +102,14 @@ def test_only_an_exact_alarm_is_waited_for_in_the_loop_s_iterations(*, exact: bo
         await asyncio.sleep(1)
         return rung[0]
 
-    assert 0 <= run(told()) - 1_001.0 <= late + 1e-9
+    assert 0 <= run(main()) - 1_001.0 <= late + 1e-9
 
 
 @pytest.mark.parametrize("teams", [1, 50])
 def test_many_clients_share_one_timer_and_each_keeps_its_pace(teams: int) -> None:
     transports = [FakeTransport(latency=0.2) for _ in range(teams)]
 
-    async def told() -> int:
+    async def main() -> int:
         loop = asyncio.get_running_loop()
         wake_up, most = WakeUp(), 0
 
@@ -126,7 +126,7 @@ def test_many_clients_share_one_timer_and_each_keeps_its_pace(teams: int) -> Non
                 most = max(most, timers(loop) - sleeping)
         return most
 
-    assert run(told()) <= 2
+    assert run(main()) <= 2
     for transport in transports:
         gaps = [later - earlier for earlier, later in zip(transport.departures, transport.departures[1:], strict=False)]
         assert all(1.0 < gap <= 1.0151 for gap in gaps)
