@@ -347,4 +347,4 @@ def test_the_command_names_the_extra_that_it_needs(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     error = run_report(capsys, str(small.out), code=2).err
     assert "a report needs matplotlib" in error
-    assert "pip install 'duoplus-exporter[report]'" in error
+    assert "pip install jinja2 matplotlib" in error
