@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -162,6 +163,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
                 "run": RunFacts.from_json(value["run"]),
             },
         )
+        ZoneInfo(manifest.timezone)  # raises for what is no time zone
         wrong = [
             f"{path.name}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
             for name, count in manifest.counts.items()

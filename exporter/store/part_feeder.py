@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from exporter.certify.spans import Span
+from exporter.store import parts
 from exporter.store.manifest import Part
-from exporter.store.parts import GROUP_ROWS, PartWriter
+from exporter.store.parts import PartWriter
 from exporter.store.row_budget import RowBudget
 from exporter.store.spool import Spool
 
@@ -98,7 +99,7 @@ class PartFeeder:
         if rows is not None and len(self._submitted) < BATCHES and self._budget.take(len(rows)):
             batch.held[span] = rows
         self._next = span.stop
-        if batch.rows >= GROUP_ROWS:
+        if batch.rows >= parts.GROUP_ROWS:
             self._submit()
 
     def _submit(self) -> None:

@@ -130,8 +130,7 @@ def test_another_query_and_a_result_that_is_not_certified_are_told(tmp_path: Pat
     new = result(tmp_path / "new", OLD, query=QUERY | {"status": [1], "end": "2024-02-01"})
     (note,) = exporter.diff(old, new).notes
     assert note == (
-        "the two were asked for differently: "
-        'end was "2023-11-16" and is now "2024-02-01"; status was 1, 2 and is now 1'
+        'the two were asked for differently: end was "2023-11-16" and is now "2024-02-01"; status was 1, 2 and is now 1'
     )
     opened = exporter.open(old)
     doubtful = exporter.Result(
