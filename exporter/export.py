@@ -203,19 +203,19 @@ class _Run:
             requests=done.requests,
             retries=done.retries,
             rate_limited=done.rate_limited,
-            repaired_segments=engine.work.repaired,
+            repaired_segments=engine.session.repaired,
             windows=engine.windows,
             final_check=checked,
             totals=engine.profile.totals,
             cap=engine.profile.cap,
             padded=engine.profile.padded,
-            uncertified=tuple(map(str, sorted(engine.work.missing))) or (str(failure),) * bool(failure),
+            uncertified=tuple(map(str, sorted(engine.session.missing))) or (str(failure),) * bool(failure),
             rate=settings.rate if settings.rate <= UNPACED else None,
             elapsed_seconds=round(time.monotonic() - began, 3),
             sending_seconds=round(done.sending_seconds, 3),
             latency_seconds=round(done.latency, 6),
         )
-        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.work.missing)))
+        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.session.missing)))
         fetched = manifest.rows - self._before
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size

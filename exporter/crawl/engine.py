@@ -14,8 +14,8 @@ from exporter.certify.silences import Timeline
 from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
-from exporter.crawl.context import Commit, CrawlContext, uncertified
 from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck
+from exporter.crawl.session import Commit, Session, uncertified
 from exporter.crawl.settled import settled_end
 from exporter.crawl.silence_check import SilenceCheck
 from exporter.crawl.threads import OffLoop
@@ -67,7 +67,7 @@ class Engine:
             profile=self.profile,
             language=settings.language,
         )
-        self.work = CrawlContext(
+        self.session = Session(
             asker=self._asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
             emit=emit,
@@ -123,17 +123,17 @@ class Engine:
         for table in held:
             second = columns.seconds(table)[len(table) // 2].as_py()
             page = await self._asker.page(second - OUTER, second + OUTER, filters=Filters())
-            seen = await self.work.off_loop(self.work.zone.table, [page.cells])
-            if await self.work.off_loop(absent, seen, table) < page.rows:
+            seen = await self.session.off_loop(self.session.zone.table, [page.cells])
+            if await self.session.off_loop(absent, seen, table) < page.rows:
                 return True
         return False
 
     async def cover(self, whole: Span, spans: Sequence[Span], *, committed: int) -> None:
-        """Certify and commit the spans of the range; what can't be is in `work.missing` in the end.
+        """Certify and commit the spans of the range; what can't be is in `session.missing` in the end.
 
         `committed` is how many rows of the range are held already.
         """
-        check = self._silence_check = SilenceCheck(self.work, whole, self._timeline)
+        check = self._silence_check = SilenceCheck(self.session, whole, self._timeline)
 
         async def opened(page: Page | None) -> None:
             total = page.total if page else None
@@ -152,8 +152,8 @@ class Engine:
         self._asker.whole = whole
         self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)
         if self._opening is not None:
-            self._asker.note_total(self._opening)
-        windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
+            self._asker.note_total(self._opening.request, self._opening.total)
+        windows = Windows(self.session, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)
         except BaseExceptionGroup as group:
@@ -180,7 +180,7 @@ class Engine:
 
         `read` gives a committed segment's rows, to mend it; None if it is too late for that.
         """
-        check = FinalCheck(self.work, whole, certificates=certificates, read=read)
+        check = FinalCheck(self.session, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
             self.profile.learn(ascending=False)  # an earlier run may have found it out
         await check.renew()
@@ -210,7 +210,7 @@ class Engine:
             return
         for one in certificates():
             if one.rows and one.span not in self._timeline.extents and read is not None:
-                self._timeline.add(one.span, await self.work.off_loop(read, one.span))
+                self._timeline.add(one.span, await self.session.off_loop(read, one.span))
         for _ in range(ROUNDS):
             if not await self._silence_check.rest(sum(one.rows for one in certificates())):
                 return
@@ -221,7 +221,7 @@ class Engine:
 
     def uncertified(self) -> CertificateError | None:
         """Return the error that names what could not be certified, if there is such."""
-        return uncertified(self.work.missing) if self.work.missing else None
+        return uncertified(self.session.missing) if self.session.missing else None
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
