@@ -12,9 +12,6 @@ from itertools import pairwise
 
 from exporter.vendor.orders import wire_time
 
-PAGES_A_SECOND = 2000
-"""What one process can decode at most, whatever the rate allows: more windows than feed that are of no use."""
-
 WINDOW_COST = 3
 """Requests that one more window costs: its first page, its tail, and a last page that is not full."""
 
@@ -73,7 +70,7 @@ def pages_of(rows: int, page_size: int) -> int:
 
 def pages_in_flight(*, rate: float, latency: float, bound: int) -> int:
     """Return how many requests must be under way at once to use the rate, `latency` being in seconds."""
-    return max(1, min(bound, math.ceil(min(rate, PAGES_A_SECOND) * latency)))
+    return max(1, min(bound, math.ceil(rate * latency)))
 
 
 def window_count(*, pages: int, in_flight: int, segment_pages: int) -> int:

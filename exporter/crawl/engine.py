@@ -1,8 +1,9 @@
-"""Conduct the walk over a range: opening question, windows, final check. Knows neither network nor disk."""
+"""Conduct one export of a range: freeze it, cover it by windows, check the whole. Knows neither network nor disk."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -11,10 +12,10 @@ from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
 from exporter.certify.silences import Timeline
-from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
+from exporter.certify.spans import OUTER, Span, gaps, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
-from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck
+from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck, Read
 from exporter.crawl.session import Commit, Session, uncertified
 from exporter.crawl.settled import settled_end
 from exporter.crawl.silence_check import SilenceCheck
@@ -22,19 +23,27 @@ from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
 from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
+from exporter.http.concurrency import LARGEST, PAGES_A_SECOND
 from exporter.vendor.orders import Filters, wire_time
 
 CLOCKS_AGREE = 2
 """Seconds by which the server's clock may seem ahead of the local one if both are right."""
-
-IN_FLIGHT = 128
-"""Requests that windows are planned for at most, where no --concurrency is given."""
 
 MISSING_AT_MOST = 9
 """With more spans than so many that can't be certified, more requests won't help."""
 
 Opened = Callable[[Page | None, int | None], Awaitable[None]]
 """Called with the first page and the total of the range before the rest is requested; may wait."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    checked: bool
+    """The end-to-end check was made, and agreed."""
+    failure: CertificateError | None = None
+    """What could not be certified."""
 
 
 class Engine:
@@ -83,6 +92,31 @@ class Engine:
         self._silence_check: SilenceCheck | None = None
         self.windows = 0
         """How many windows there were."""
+
+    async def run(
+        self,
+        whole: Span | None = None,
+        *,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None = None,
+        on_frozen: Callable[[Span], Awaitable[None]] | None = None,
+    ) -> Outcome:
+        """Freeze the range, cover what is left of it, check the whole.
+
+        `whole` is the range if an earlier run froze it; `certificates` gives what is committed now, `read` a committed
+        segment's rows (None: too late to mend any); `on_frozen` is called before the range is covered.
+        """
+        whole = await self.freeze() if whole is None else whole
+        if on_frozen is not None:
+            await on_frozen(whole)
+        held = certificates()
+        await self.cover(whole, gaps(whole, [one.span for one in held]), committed=sum(one.rows for one in held))
+        if failure := self.uncertified():
+            return Outcome(checked=False, failure=failure)
+        try:
+            return Outcome(checked=await self.check(whole, certificates, read))
+        except CertificateError as error:
+            return Outcome(checked=False, failure=error)
 
     async def freeze(self) -> Span:
         """Return the range to cover; an end that is not given or has not settled is frozen by the server's clock."""
@@ -170,12 +204,10 @@ class Engine:
         return page.first < whole.start or reaches_over
 
     def _in_flight(self) -> int:
-        bound = self._settings.concurrency or IN_FLIGHT
-        return pages_in_flight(rate=self._settings.rate, latency=self._latency(), bound=bound)
+        bound, rate = self._settings.concurrency or LARGEST, min(self._settings.rate, PAGES_A_SECOND)
+        return pages_in_flight(rate=rate, latency=self._latency(), bound=bound)
 
-    async def check(
-        self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Callable[[Span], pa.Table] | None
-    ) -> bool:
+    async def check(self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Read | None) -> bool:
         """Make the end-to-end check; return whether it was made. Raise CertificateError if it fails.
 
         `read` gives a committed segment's rows, to mend it; None if it is too late for that.
@@ -203,7 +235,7 @@ class Engine:
         self,
         check: FinalCheck,
         certificates: Callable[[], Sequence[Certificate]],
-        read: Callable[[Span], pa.Table] | None,
+        read: Read | None,
     ) -> None:
         """Ask for the largest silences; where orders show, ask again for what their ranges were too long for."""
         if self._silence_check is None:

@@ -14,10 +14,7 @@ from exporter.certify.silences import DAY, Extent, Timeline, silences
 from exporter.certify.spans import OUTER, Span, pages_of
 from exporter.crawl.session import Session
 from exporter.errors import RejectedError
-from exporter.events import Noticed
-
-SPARE = 6
-"""Requests that an undisturbed export may send beyond 1% more than its pages."""
+from exporter.events import MORE_THAN_PAGES, Noticed
 
 TOTALS = 2
 """Requests that the last comparison of totals takes."""
@@ -25,7 +22,7 @@ TOTALS = 2
 
 def spare_requests(*, rows: int, page_size: int, sent: int) -> int:
     """Return how many requests the promise of few requests leaves for silences."""
-    return pages_of(rows, page_size) * 101 // 100 + SPARE - TOTALS - sent
+    return pages_of(rows, page_size) * 101 // 100 + MORE_THAN_PAGES - TOTALS - sent
 
 
 class SilenceCheck:
@@ -65,7 +62,7 @@ class SilenceCheck:
         if not profile.ascending:
             return False
         spare = spare_requests(rows=rows, page_size=profile.page_size, sent=asker.requests)
-        at_most = min(SPARE, max(spare, 0 if self._asked else 1))
+        at_most = min(MORE_THAN_PAGES, max(spare, 0 if self._asked else 1))
         wanted = silences(self._whole, self._timeline, proven=self._proven(rows))
         fitting = (span for span in wanted if profile.longest is None or span.seconds <= profile.longest)
         return await self._ask(islice((span for span in fitting if span not in self._asked), at_most))
