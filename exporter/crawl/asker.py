@@ -129,12 +129,12 @@ class Asker:
         return True
 
     async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:
-        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+        """Ask for the number of orders in `[first, last]`; None where the server's totals can't be used.
 
-        Any page tells the total; another one is another request to a server that chooses a replica by its content.
+        Any page shows the total; another one is another request to a server that chooses a replica by its content.
 
-        A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
-        themselves: so however the bounds are read, no order is counted twice or not at all.
+        A range longer than the server accepts is counted in parts that share two seconds, which are then counted
+        alone: so however the bounds are read, no order is counted twice or not at all.
         """
         total, start, end = 0, first, first - 1
         while end < last:

@@ -70,7 +70,7 @@ class ProofByPages(Proof):
     """Pages that prove their segment."""
 
     reaches_over: bool
-    """Records beyond the segment's end came, or none at all: there is nothing left to look for at its end."""
+    """Records beyond the segment's end came, or none at all: there is nothing left to ask for at its end."""
 
 
 class ByPages:

@@ -132,7 +132,7 @@ class BySeek:
         - it is all there is: whole up to the end;
         - it ends in `at`: it shows a part of that second, or of it and the one before. `at` is returned;
         - it ends in the second before, which fills it: ask without that; or, where asked for alone that shows nothing,
-          its fractions are hidden, and `at` is returned: with the seconds around it, it is found by itself;
+          its fractions are hidden, and `at` is returned: with the seconds around it, it is asked for alone;
         - else nothing comes though there should be more: asked for again, three times at most.
         """
         session, asker = self._session, self._session.asker

@@ -21,14 +21,14 @@ FACETS = {
     "product_type": tuple(PRODUCT_LABELS["en"]),
     "status": tuple(STATUS_LABELS["en"]),
 }
-"""The filters that tell the orders of one second apart, with all their codes."""
+"""The filters that divide the orders of one second, with all their codes."""
 
 
 async def whole_second(session: Session, second: int, seen: Page) -> pa.Table:
     """Return the rows of one second; raise Doubt where neither pages nor facets add up.
 
     `seen` shows some of them. If they don't come again, the second's bounds leave out a part of it: it is then asked
-    for with the seconds beside it. So it is at once where records have no order, since `seen` may show none of them.
+    for with the seconds around it. So it is at once where records have no order, since `seen` may show none of them.
     """
     profile = session.profile
     if not profile.ascending:
@@ -65,7 +65,7 @@ async def _by_pages(session: Session, second: int) -> pa.Table:
 
     What one try does not show, where ties move, the next one of its round may. One round alone is not enough: with an
     order that goes and one that comes between two of its pages, its count is right though an order slipped through.
-    What both show was there when the first one ended; and if that is as many as there were, it is all there was.
+    What both show was there when the first one ended; and if their number is the total, it is all there was.
     """
     around = Span(second - 2, second + 3)  # all that its pages may show
     before: pa.Table | None = None
@@ -91,14 +91,14 @@ async def _by_pages(session: Session, second: int) -> pa.Table:
 
 
 async def _all_pages(session: Session, second: int) -> list[Page]:
-    """Ask for the second's pages, to one that is empty or the last one again, or to the end that the total tells.
+    """Ask for the second's pages, to one that is empty or the last one again, or to the end that the total gives.
 
     Raise Doubt where asking again will not help.
     """
     pages = [await _page(session, second, 1)]
     count = pages[0].total
     if count is None:
-        raise Doubt("the answers have no total")
+        raise Doubt("the responses have no total")
     if pages[0].rows < min(count, session.profile.fullest):
         return pages  # there was room for more: the page was cut short, or there is no more
     # Where totals may stop at this one, there is more unless a page beyond it is empty.
@@ -135,7 +135,7 @@ async def _by_facets(session: Session, second: int, filters: Filters, names: tup
     if await session.is_whole(page):
         return [page]
     if not names:
-        raise Doubt(f"more than a page of orders of one second that no filter tells apart: {page.total}")
+        raise Doubt(f"more than a page of orders of one second that no filter divides: {page.total}")
     name, *rest = names
     pages: list[Page] = []
     for code in getattr(filters, name) or FACETS[name]:

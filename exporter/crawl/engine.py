@@ -30,7 +30,7 @@ CLOCKS_AGREE = 2
 """Seconds by which the server's clock may seem ahead of the local one if both are right."""
 
 MISSING_AT_MOST = 9
-"""With more spans than so many that can't be certified, more requests won't help."""
+"""The number of spans that can't be certified above which more requests won't help."""
 
 Opened = Callable[[Page | None, int | None], Awaitable[None]]
 """Called with the first page and the total of the range before the rest is requested; may wait."""
@@ -62,7 +62,7 @@ class Engine:
         missing_at_most: int | None = MISSING_AT_MOST,
         on_opened: Opened | None = None,
     ) -> None:
-        """`latency` gives the seconds an answer takes, as measured so far; `clock` is the wall's, in Unix seconds."""
+        """`latency` gives the seconds a response takes, as measured so far; `clock` is the wall's, in Unix seconds."""
         self._settings = settings
         self._emit = emit
         self._latency = latency
@@ -257,6 +257,6 @@ class Engine:
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a group, however deep it lies."""
+    """Return the first error of a group, however deep it is."""
     first = group.exceptions[0]
     return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

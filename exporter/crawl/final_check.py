@@ -26,7 +26,7 @@ ROUNDS = 3
 """How often the segments that changed are asked for again."""
 
 WITNESSES = 8
-"""Further requests that must all tell a smaller total before orders count as deleted."""
+"""Further requests that must all give a smaller total before orders count as deleted."""
 
 MAX_PAGE = 20
 """The deepest page of one order that is asked for its total."""
@@ -67,7 +67,7 @@ class FinalCheck:
         self._untold = False  # some segment's total lay at the cap
 
     async def run(self) -> bool | None:
-        """Return whether rows and total agree in the end; None where the server's totals can't tell."""
+        """Return whether rows and total agree in the end; None where the server's totals can't show it."""
         for _ in range(ROUNDS):
             agrees = await self.agrees()
             if agrees is not False or self._read is None:
@@ -103,13 +103,13 @@ class FinalCheck:
             await self._ladder.certify_again(certificate, parts=parts, reason=CUT)
 
     async def failure(self) -> CertificateError:
-        """Return the error that tells where rows and totals differ."""
+        """Return the error that names where rows and totals differ."""
         segments = [(one.span, one.rows) for one in self._certificates()]
         total, spans = await self._count(self._whole), await self._differing(segments)
         rows = sum(rows for _, rows in segments)
         return CertificateError(
             f"{rows} orders of {self._whole} are held where the server's total is {total};"
-            f" the spans that differ: {', '.join(map(str, spans)) or 'none by itself'}",
+            f" the spans that differ: {', '.join(map(str, spans)) or 'none alone'}",
             hint=CHANGING,
         )
 
@@ -140,11 +140,11 @@ class FinalCheck:
     @property
     def _in_parts(self) -> bool:
         """Whether the range is counted in parts: hundreds of requests, so that one round of them must do."""
-        longest = self._work.profile.longest
+        longest = self._session.profile.longest
         return longest is not None and longest < self._whole.seconds
 
     async def _largest_total(self, rows: int) -> int | None:
-        """Return the larger of two totals, each on a connection of its own: a replica that lags tells the smaller."""
+        """Return the larger of two totals, each on a connection of its own: a replica that lags gives the smaller."""
         first = await self._total(rows)
         if self._in_parts:
             return first
@@ -159,7 +159,7 @@ class FinalCheck:
         asker, once = self._session.asker, self._session.asker.most
         if max(once, self._held) <= rows or self._cap is not None:
             return True
-        outside = await self._beside(self._whole.start) + await self._beside(self._whole.stop)
+        outside = await self._outside(self._whole.start) + await self._outside(self._whole.stop)
         if max(once - outside, self._held) <= rows:
             return True
         asker.most = rows
@@ -179,9 +179,9 @@ class FinalCheck:
         return await self._session.asker.count(span.start, span.stop - 1)
 
     async def _total(self, rows: int, *, page: int = 1) -> int | None:
-        """Return the total of the range, without the orders that a padded one shows beside it; `rows` are expected.
+        """Return the total of the range, without the orders that a padded one shows outside it; `rows` are expected.
 
-        Those beside it are looked at between two totals that are the same, lest one that goes hides another.
+        Those outside it are asked for between two totals that are the same, lest one that goes hides another.
         """
         asker, profile, whole = self._session.asker, self._session.profile, self._whole
         count = partial(self._counted, page)
@@ -191,7 +191,7 @@ class FinalCheck:
         if not asker.saw_outside and profile.ascending:
             return total
         for _ in range(COUNTS):
-            outside = await self._beside(whole.start) + await self._beside(whole.stop)
+            outside = await self._outside(whole.start) + await self._outside(whole.stop)
             before, total = total, await count(whole.start - OUTER, whole.stop - 1 + OUTER)
             if total is None or total == before:
                 return None if total is None else total - outside
@@ -206,8 +206,8 @@ class FinalCheck:
                 raise
             return await count(first, last, new_connection=True)
 
-    async def _beside(self, edge: int) -> int:
-        """Return how many orders beside the range are shown at one of its edges."""
+    async def _outside(self, edge: int) -> int:
+        """Return the number of orders outside the range that are shown at one of its edges."""
         page = await self._session.asker.page(edge - OUTER, edge)
         seconds = await self._session.off_loop(self._session.zone.seconds, page)
         return sum(second not in self._whole for second in seconds.to_pylist())
@@ -232,7 +232,7 @@ class FinalCheck:
         """Ask again for what differs, and commit the segments anew."""
         certificates = {one.span: one for one in self._certificates()}
         if self._session.profile.padded:
-            doubtful = sorted(certificates)  # counts of spans tell nothing about their rows
+            doubtful = sorted(certificates)  # counts of spans say nothing about their rows
         else:
             doubtful = await self._differing([(span, one.rows) for span, one in sorted(certificates.items())])
         for span in doubtful:

@@ -1,4 +1,4 @@
-"""Certify spans by the cheapest strategy that the server profile still allows. Commits and giving up stand here alone.
+"""Certify spans by the cheapest strategy that the server profile still allows; commit them or give them up.
 
 A strategy yields a proof (rows and the evidence for them), or raises a finding: the profile has then learned that the
 strategy is of no use with this server, and the next one is tried. In order of cost:

@@ -28,7 +28,7 @@ class Rest:
     span: Span
     boundary: Boundary = OPEN
     first: Page | None = None
-    """Its first page, or another one: who uses it must look at its request."""
+    """Its first page, or another one: whoever uses it must compare its request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ TRIES = 3
 
 
 class Doubt(Exception):  # noqa: N818 - no error yet: another strategy is tried first
-    """What came can't be certified as it is; the text tells why."""
+    """What came can't be certified as it is; the text says why."""
 
 
 class NothingMore(Doubt):

@@ -1,4 +1,4 @@
-"""Ask for the largest silences by themselves: a server may answer for a part of a long range without a word.
+"""Ask for the largest silences alone: a server may answer for a part of a long range without a word.
 
 What shows there decides it: where a long range does not count an order that a short one shows, the longest range that
 is answered whole is learned, and everything is asked for by ranges that fit.
@@ -54,7 +54,7 @@ class SilenceCheck:
         return await self._ask(islice(silences(span, ends, proven=span.seconds), at_most))
 
     async def rest(self, rows: int) -> bool:
-        """Ask for further silences, as many as the promise of few requests allows; return whether ranges are cut."""
+        """Ask for further silences, within the promise of few requests; return whether ranges are cut."""
         asker, profile = self._session.asker, self._session.profile
         if await self._never_counted(rows):
             await self._learn(None)

@@ -1,4 +1,4 @@
-"""Walk a range in parallel windows where concurrency pays, one window where it does not."""
+"""Cover a range by parallel windows where concurrency pays, by one window where it does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.errors import RejectedError
 
 
 class Windows:
-    """The windows of one run, started in order of time, as many of them at once as keep the line full."""
+    """The windows of one run, started in order of time, enough of them at once to keep the request queue full."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Windows:
         fixed: int | None,
         on_opening: Callable[[Page | None], Awaitable[None]],
     ) -> None:
-        """`in_flight` tells, once an answer came, how many requests should be under way.
+        """`in_flight` gives, once a response came, the number of requests that should be under way.
 
         `fixed` is how many windows the user wants, if he says; `on_opening` gets the first page of all.
         """
@@ -46,23 +46,23 @@ class Windows:
             return
         self._opening = opening or await self._first_page(spans[0])
         self._in_flight = self._measure()
-        self._room = anyio.Semaphore(1 + (self._in_flight - 1) // self._session.group_pages)
+        self._free = anyio.Semaphore(1 + (self._in_flight - 1) // self._session.group_pages)
         await self._on_opening(self._opening)
         async with anyio.create_task_group() as tasks:
             self._add(tasks, spans)
 
     def _add(self, tasks: TaskGroup, windows: Sequence[Span], fair: float | None = None) -> None:
-        """Line windows up; `fair` is how many rows each should have."""
+        """Queue windows; `fair` is the number of rows that each should have."""
         for window in windows:
             heappush(self._waiting, (window, fair))
             tasks.start_soon(self._next, tasks)
 
     async def _next(self, tasks: TaskGroup) -> None:
-        """Walk the earliest window that waits, or its first part if it is split.
+        """Export the earliest window that waits, or its first part if it is split.
 
-        A later one before it might wait in vain for the rows before its own, and keep the room.
+        A later one before it might wait for ever for the rows before its own, and keep others out.
         """
-        async with self._room:
+        async with self._free:
             window, fair = heappop(self._waiting)
             opening, self._opening = self._opening, None
             page = None if self._is_too_long(window) else opening or await self._first_page(window)
@@ -76,7 +76,7 @@ class Windows:
             await WindowExport(self._session, own, page).run()
 
     def _is_too_long(self, window: Span) -> bool:
-        """Return whether the server is known not to answer for so long a range."""
+        """Return whether the server is known to refuse a range of that length."""
         longest = self._session.profile.longest
         return longest is not None and window.seconds > longest
 

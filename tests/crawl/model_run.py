@@ -30,7 +30,7 @@ class Killed(Exception):  # noqa: N818 - no error: the export was killed
 
 @dataclass
 class Run:
-    """One export of everything a server has, stopped once after so many requests if `stop_after` says so."""
+    """One export of everything a server has, stopped once after a number of requests if `stop_after` says so."""
 
     server: HostileServer
     page_size: int
@@ -49,11 +49,11 @@ class Run:
 
     async def export(self) -> None:
         try:
-            await self._go_on()
+            await self._resume()
         except Killed:
-            await self._go_on()
+            await self._resume()
 
-    async def _go_on(self) -> None:
+    async def _resume(self) -> None:
         self.engine = self.make_engine()
         outcome = await self.engine.run(certificates=self.certificates, read=self.read)
         if outcome.failure is not None:
@@ -136,7 +136,7 @@ def identities(records: list[Record]) -> Counter[tuple[str, int]]:
     return Counter((record["order_id"], second_of(record) - START) for record in records)
 
 
-def untold(run: Run, span: Span) -> int:
+def undetectable(run: Run, span: Span) -> int:
     """Return how many orders of a committed segment may be missing without any count telling it.
 
     An order that goes while a segment's pages are asked moves the later ones up, and one may slip from a page that is
@@ -165,7 +165,7 @@ def assert_certain(run: Run, span: Span) -> None:
     stable = Counter({one: count for one, count in run.server.survivors().items() if one[1] + START in span})
     missing, invented = stable - held, held - run.server.most_shown
     assert certificate.rows == len(records)
-    assert missing.total() <= untold(run, span), f"missing: {missing}"
+    assert missing.total() <= undetectable(run, span), f"missing: {missing}"
     assert not invented, f"held more often than one answer showed it: {invented}"
     assert times == sorted(times)
     assert all(time in span for time in times)
@@ -194,16 +194,16 @@ def drive(run: Run) -> bool:
 
 
 def is_crowded(run: Run) -> bool:
-    """Tell whether one page can't show all orders of some second, those of the seconds beside it included if need be.
+    """Return whether one page can't show all orders of some second, with those of the seconds around it if need be.
 
-    What neither pages nor facets tell apart then ends in exit 4. It is needed where a bound is odd or records seem to
+    What neither pages nor facets divide then ends in exit 4. It is needed where a bound is odd or records seem to
     have no order: spans are padded on both sides then.
     """
     quirks = run.server.quirks
     halved = any(certificate.way == "halves" for certificate, _ in run.held.values())
     padded = halved or quirks.open_start or quirks.open_end or quirks.hidden_fractions or quirks.sort != "obeyed"
-    beside = (-1, 0, 1) if padded else (0,)
-    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
+    around = (-1, 0, 1) if padded else (0,)
+    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in around)
     return any(count >= min(run.page_size, quirks.max_page_size) for count in shown.values())
 
 
@@ -221,7 +221,7 @@ def a_run(
     final_check: bool,
     stop_after: int | None = None,
 ) -> Run:
-    """Make a world of so many orders, up to `crowd` in a second (or more, by chance), and an export of it."""
+    """Make a world of some orders, up to `crowd` in a second (or more, by chance), and an export of it."""
     random = Random(seed)
     made: list[Order] = []
     while len(made) < orders:

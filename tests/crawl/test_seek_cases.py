@@ -68,7 +68,7 @@ def test_a_count_that_fits_is_not_believed_where_it_comes_with_another_order() -
 @pytest.mark.parametrize("after", range(1, 25))
 @pytest.mark.parametrize("segment_pages", [1, 3])
 def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(after: int, segment_pages: int) -> None:
-    """Another window proves, after so many requests, that there is no order."""
+    """Another window proves, after some requests, that there is no order."""
     server = scripted(made_at(*range(24)), HostileQuirks(), seconds=24)
     run = Run(server, page_size=PAGE, segment_pages=segment_pages, checks=False)
 
