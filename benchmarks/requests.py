@@ -94,11 +94,11 @@ async def by_engine(options: SimulatorOptions) -> tuple[int, list[Record], World
     engine = Engine(
         settings, client.ask, commit=commit, off_loop=inline, emit=lambda _: None, latency=lambda: 0.0, clock=time.time
     )
-    whole = await engine.freeze()
-    await engine.cover(whole, [whole], committed=0)
-    if failure := engine.uncertified():
-        raise failure
-    await engine.check(whole, lambda: [held[span][0] for span in sorted(held)], lambda span: held[span][1])
+    outcome = await engine.run(
+        certificates=lambda: [held[span][0] for span in sorted(held)], read=lambda span: held[span][1]
+    )
+    if outcome.failure is not None:
+        raise outcome.failure
     records = [record for span in sorted(held) for record in columns.records(held[span][1])]
     return len(client.requests), records, world
 

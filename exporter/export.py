@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import anyio
 import pyarrow as pa
 
 from exporter import columns
+from exporter.certify.extras import with_extras
 from exporter.certify.judge import Certificate
-from exporter.certify.spans import Span, gaps, pages_of
+from exporter.certify.spans import Span, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
-from exporter.errors import CertificateError, ConfigError, OutputError
+from exporter.errors import ConfigError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.http.pacer import UNPACED
@@ -181,20 +182,13 @@ class _Run:
                 missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
                 on_opened=self._on_opened,
             )
-            whole = store.whole
-            if whole is None:
-                whole = await engine.freeze()
-                await self._on_disk(store.freeze, whole)
-            await self._check_team(engine)
-            left = gaps(whole, [one.span for one in store.certificates])
-            await engine.cover(whole, left, committed=self._before)
-            failure = engine.uncertified()
-            checked = False
-            if failure is None:
-                try:
-                    checked = await engine.check(whole, lambda: store.certificates, store.read)
-                except CertificateError as error:
-                    failure = error
+            outcome = await engine.run(
+                store.whole,
+                certificates=lambda: store.certificates,
+                read=store.read,
+                on_frozen=partial(self._begin, engine),
+            )
+        failure = outcome.failure
         if failure is not None and not settings.allow_uncertified:
             raise failure
         done = client.statistics
@@ -203,19 +197,19 @@ class _Run:
             requests=done.requests,
             retries=done.retries,
             rate_limited=done.rate_limited,
-            repaired_segments=engine.work.repaired,
+            repaired_segments=engine.session.repaired,
             windows=engine.windows,
-            final_check=checked,
+            final_check=outcome.checked,
             totals=engine.profile.totals,
             cap=engine.profile.cap,
             padded=engine.profile.padded,
-            uncertified=tuple(map(str, sorted(engine.work.missing))) or (str(failure),) * bool(failure),
+            uncertified=tuple(map(str, sorted(engine.session.missing))) or (str(failure),) * bool(failure),
             rate=settings.rate if settings.rate <= UNPACED else None,
             elapsed_seconds=round(time.monotonic() - began, 3),
             sending_seconds=round(done.sending_seconds, 3),
             latency_seconds=round(done.latency, 6),
         )
-        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.work.missing)))
+        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.session.missing)))
         fetched = manifest.rows - self._before
         return _summary(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
@@ -236,6 +230,12 @@ class _Run:
             room = space(self._out, event.total - event.committed)
             if not room.enough:
                 self._on_event(Noticed(message=f"the disk of {self._out} is too small: {room}"))
+
+    async def _begin(self, engine: Engine, whole: Span) -> None:
+        """Store the range that was frozen; raise OutputError if the key is another team's."""
+        if self._store.whole is None:
+            await self._on_disk(self._store.freeze, whole)
+        await self._check_team(engine)
 
     async def _check_team(self, engine: Engine) -> None:
         """Raise OutputError if the key belongs to another team than the one whose orders are committed."""
@@ -267,17 +267,6 @@ class _Run:
 def _some_of(spans: Sequence[Span]) -> list[Span]:
     """Return the first, the middle and the last of some spans."""
     return [spans[place] for place in sorted({0, len(spans) // 2, len(spans) - 1})]
-
-
-def with_extras(certificate: Certificate, table: pa.Table, *, strict: bool) -> Certificate:
-    """Count a segment's values that only `_extra` holds; if `strict`, raise CertificateError for one without sense."""
-    extras = columns.extras(table)
-    if strict and extras.unparsed:
-        raise CertificateError(
-            f"{extras.unparsed} values of {certificate.span} do not parse, the first: {extras.example}",
-            hint="without --strict-values such a value is null in its column and kept whole in _extra",
-        )
-    return replace(certificate, values_in_extra=extras.values)
 
 
 def _summary(

@@ -12,12 +12,13 @@ import anyio
 import pyarrow as pa
 from anyio.streams.memory import MemoryObjectSendStream
 
+from exporter.certify.extras import with_extras
 from exporter.certify.judge import Certificate
+from exporter.certify.spans import Span
 from exporter.config.options import Settings
 from exporter.crawl.engine import Engine
 from exporter.crawl.threads import OffLoop, Threads, off_loop, threads
 from exporter.events import Committed, Event, Finished, ignore
-from exporter.export import with_extras
 from exporter.http.client import Client
 
 AHEAD = 100_000
@@ -68,10 +69,9 @@ async def _produce(
                 clock=time.time,
                 missing_at_most=0,
             )
-            whole = await engine.freeze()
-            ordered.at = whole.start
-            await engine.cover(whole, [whole], committed=0)
-            await engine.check(whole, lambda: ordered.certificates, None)
+            outcome = await engine.run(certificates=lambda: ordered.certificates, on_frozen=ordered.begin)
+            if outcome.failure is not None:
+                raise outcome.failure
             on_event(Finished(rows=ordered.rows, complete=True))
 
 
@@ -95,6 +95,10 @@ class _InOrderOfTime:
         self._strict = strict
         self._waiting: dict[int, tuple[Certificate, pa.Table]] = {}
         self._advanced = anyio.Condition()
+
+    async def begin(self, whole: Span) -> None:
+        """Start with the range's first second."""
+        self.at = whole.start
 
     async def commit(self, certificate: Certificate, table: pa.Table) -> None:
         """Pass a segment on, or keep it until those before it came."""

@@ -1,4 +1,4 @@
-"""Join answers that follow each other: is anything lost between them? Pure: pieces in, an assembly out."""
+"""Join responses that follow each other: is anything lost between them? Pure: pieces in, a chain out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.certify.spans import Span
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A part of a span that one answer shows whole.
+    """A part of a span that one response shows whole.
 
     Of a second with more than a page, `page` shows only some records; `rows` are all of them, found another way.
     """
@@ -25,8 +25,8 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gone:
-    """Records that one answer showed at the end of its page, `missing` of which the next answer does not show."""
+class Vanished:
+    """Records that one response showed at the end of its page, `missing` of which the next one does not show."""
 
     second: int
     seen: Sequence[columns.Cells]
@@ -34,52 +34,56 @@ class Gone:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Jump:
-    """A span that may lack records: too few came of it, or none at all, or no total tells how many there are."""
+class Gap:
+    """A span that may lack records: too few came of it, or none at all, or no total says how many there are."""
 
     span: Span
     table: pa.Table
     """The records that came of it."""
     short: bool = False
-    """The next answer's total is not what this one's leaves."""
+    """The next response's total is not what this one's leaves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seam:
-    """What one answer says of the next, which starts at the last second of its page."""
+class Boundary:
+    """What one response says of the next, which starts at the last second of its page."""
 
-    head: tuple[columns.Cells, ...] = ()
-    """Records of that second, which must come again; of more than one answer, those that any of them shows."""
+    records: tuple[columns.Cells, ...] = ()
+    """Records of that second, which must come again; of more than one response, those that any of them shows."""
     left: int | None = None
-    """The total that the next answer should have."""
-    piece: Jump | None = None
+    """The total that the next response should have."""
+    before: Gap | None = None
     """The piece before, if `left` is known."""
 
+    def absent_from(self, rows: pa.Table, zone: Zone) -> int:
+        """Return how many of its records are not among the rows of its second."""
+        return absent_of_any([zone.table([cells]) for cells in self.records], rows)
 
-NO_SEAM = Seam()
+
+OPEN = Boundary()
 """Nothing is known of what comes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Assembly:
-    """What consecutive pieces come to."""
+class Chain:
+    """What consecutive pieces come to, joined in order of time."""
 
     table: pa.Table
-    ascending: bool
-    gone: tuple[Gone, ...]
-    jumps: tuple[Jump, ...]
-    seam: Seam
+    ascending: bool = True
+    vanished: tuple[Vanished, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    end: Boundary = OPEN
 
 
-def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, following: Piece | None = None) -> Assembly:
-    """Join pieces in order of time, the first of them at the given seam, the last one to the piece that follows.
+def join(zone: Zone, pieces: Sequence[Piece], start: Boundary = OPEN, following: Piece | None = None) -> Chain:
+    """Join pieces in order of time, the first of them at the given boundary, the last one to the piece that follows.
 
-    Each piece takes from its own page the records of its span, so what two answers say of one second never mixes; but
-    where a page ended within a second, the next answer must show that second's records again.
+    Each piece takes from its own page the records of its span, so what two responses say of one second never mixes; but
+    where a page ended within a second, the next response must show that second's records again.
     """
     tables: list[pa.Table] = []
-    ascending, gone = True, list[Gone]()
-    jumps: list[Jump] = []
+    ascending, vanished, gaps = True, list[Vanished](), list[Gap]()
+    boundary = start
     for piece in (*pieces, *filter(None, [following])):
         page = piece.page
         table = zone.table([page.cells])
@@ -88,28 +92,28 @@ def assemble(zone: Zone, pieces: Sequence[Piece], seam: Seam = NO_SEAM, followin
         ascending = ascending and is_ascending(seconds)
         before = columns.before(table, piece.span.start).true_count
         below = columns.before(table, piece.span.stop).true_count
-        if seam.head:
+        if boundary.records:
             shown = table if piece.rows is None else piece.rows
-            missing = absent_of_any([zone.table([each]) for each in seam.head], at_second(shown, piece.span.start))
-            if missing:
-                gone.append(Gone(second=piece.span.start, seen=seam.head, missing=missing))
-        if seam.left is not None and seam.piece is not None and page.total != seam.left + before:
-            jumps.append(replace(seam.piece, short=page.total is not None))
+            if missing := boundary.absent_from(at_second(shown, piece.span.start), zone):
+                vanished.append(Vanished(second=piece.span.start, seen=boundary.records, missing=missing))
+        if boundary.left is not None and boundary.before is not None and page.total != boundary.left + before:
+            gaps.append(replace(boundary.before, short=page.total is not None))
         if piece is following:
             break
+        boundary = OPEN
         if piece.rows is not None:
             tables.append(piece.rows)
-            seam = NO_SEAM
             continue
         tables.append(columns.within(table, piece.span.start, piece.span.stop))
-        seam = NO_SEAM
         if page.last is None or page.last < piece.span.stop:
             continue
-        here = Jump(span=piece.span, table=tables[-1])
+        here = Gap(span=piece.span, table=tables[-1])
         if page.total is None or not here.table.num_rows:
-            jumps.append(here)
+            gaps.append(here)
         if page.last == piece.span.stop:
             left = None if page.total is None else page.total - below
-            seam = Seam(head=(page.head,), left=left, piece=here)
+            boundary = Boundary(records=(page.ending,), left=left, before=here)
     joined = pa.concat_tables(tables) if tables else zone.table([])
-    return Assembly(table=columns.ordered(joined), ascending=ascending, gone=tuple(gone), jumps=tuple(jumps), seam=seam)
+    return Chain(
+        table=columns.ordered(joined), ascending=ascending, vanished=tuple(vanished), gaps=tuple(gaps), end=boundary
+    )

@@ -1,8 +1,8 @@
 """Is a segment whole? What must be asked again? Pure: pages in, a verdict out.
 
-Rows of an identity are the largest number that one single answer showed, taken from the latest such answer. A page that
-repeats a record of another page thus never doubles it, and records that are truly alike are kept when one answer shows
-them side by side; both leave the count short, and the count must match.
+Rows of an identity are the largest number that one single response showed, taken from the latest such response. A page
+that repeats a record of another page thus never doubles it, and records that are truly alike are kept when one response
+shows them side by side; both leave the count short, and the count must match.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter import columns
+from exporter.certify.join import OPEN, Boundary
 from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.spans import Span
 
@@ -26,9 +27,9 @@ from exporter.certify.spans import Span
 class Certificate:
     """The evidence that a segment is whole: all its rows, and nothing but them, are held.
 
-    `totals` are those of its closed answers, `requests` how many answers it rests on. `way` tells how it was asked:
-    `pages` (hop and fill), `seek` (first pages only, each a snapshot), `halves` (spans that fit one page).
-    `fetched_from` and `fetched_to` are the local clock, in Unix seconds; `reason` tells why it was repaired, if it was.
+    `totals` are those of its closed responses, `requests` the number of responses it rests on. `way` is the strategy:
+    `pages` (boundary page and interior pages), `seek` (first pages only, each a snapshot), `halves` (spans that fit one
+    page). `fetched_from` and `fetched_to` are the local clock, in Unix seconds; `reason` says why it was repaired.
     """
 
     span: Span
@@ -40,7 +41,7 @@ class Certificate:
     way: str = "pages"
     reason: str | None = None
     values_in_extra: int = 0
-    """How many values of its rows only `_extra` can give back."""
+    """The number of values of its rows that only `_extra` can give back."""
 
     @classmethod
     def of(
@@ -49,12 +50,12 @@ class Certificate:
         rows: pa.Table,
         *,
         closed: Sequence[Page],
-        beside: Sequence[Page] = (),
+        overlapping: Sequence[Page] = (),
         way: str = "pages",
         reason: str | None = None,
     ) -> Self:
-        """Make the certificate of `rows`: the evidence is the closed answers, and others that show a part of them."""
-        pages = [*closed, *beside]
+        """Make the certificate of `rows`: the evidence is the closed responses, and others that show a part of them."""
+        pages = [*closed, *overlapping]
         moments = [page.received for page in pages]
         return cls(
             span=span,
@@ -75,17 +76,17 @@ class Verdict:
     table: pa.Table
     """The rows of the span, in the result's order."""
     held: int
-    """Rows that the closed answers show, those beside the span included."""
+    """Rows that the closed responses show, those outside the span included."""
     below: int
     """Rows before the span's end, those before its start included."""
     doubt: str | None
     doubtful: tuple[int, ...] = ()
-    """The seconds of records that more than one answer shows."""
+    """The seconds of records that more than one response shows."""
     repeats: int = 0
-    """How often a record came on two pages of one question though one answer shows it fewer times: unstable ties."""
+    """How often a record came on two pages of one range though one response shows it fewer times: unstable ties."""
     ascending: bool = True
     short: bool = False
-    """Fewer distinct records came than the one total that all closed answers gave: asking again may settle it."""
+    """Fewer distinct records came than the one total that all closed responses gave: asking again may settle it."""
 
 
 def judge(
@@ -93,25 +94,25 @@ def judge(
     zone: Zone,
     *,
     closed: Sequence[Page],
-    beside: Sequence[Page] = (),
+    overlapping: Sequence[Page] = (),
     snapshots: Sequence[Page] = (),
     rank: int | None = None,
-    head: Sequence[columns.Cells] = (),
+    boundary: Boundary = OPEN,
     tries: int = 1,
 ) -> Verdict:
-    """Judge a span by the pages of its closed question.
+    """Judge a span by the pages of its closed range.
 
-    `beside` are pages of a longer question, of which only the records before `span.stop` are taken; `snapshots` are
-    answers that show one doubtful second whole. `rank` is how many records the hop page says lie before `span.stop`;
-    `head` are the records at `span.start` that the segment before has seen; `tries` is how often all pages were asked.
+    `overlapping` are pages of a longer range, of which only the records before `span.stop` are taken; `snapshots` are
+    responses that show one doubtful second whole. `rank` is how many records the boundary page says are before
+    `span.stop`; `boundary` is what is known of `span.start`; `tries` is how often all pages were asked for.
     """
-    pages = [*closed, *beside, *snapshots]
+    pages = [*closed, *overlapping, *snapshots]
     starts = list(accumulate((page.rows for page in pages), initial=0))
-    came = zone.table([*(page.cells for page in pages), *head])
+    came = zone.table([*(page.cells for page in pages), *boundary.records])
     table, expected = came.slice(0, starts[-1]), came.slice(starts[-1])
     instants = columns.instants(table)
     ascending = _pages_ascend(instants, starts)
-    own = len(closed) + len(beside)
+    own = len(closed) + len(overlapping)
     sizes = [page.rows for page in pages]
     for index in range(len(closed), own):
         sizes[index] = columns.place_of(table.slice(starts[index], sizes[index]), span.stop)
@@ -132,7 +133,7 @@ def judge(
         held=held,
         below=below,
         doubt=_doubt(held, sum(sizes[:own]) / tries, below, closed, rank, ascending=ascending)
-        or _missing_head(expected, rows.slice(before, up_to_start - before)),
+        or _missing_at_boundary(expected, rows.slice(before, up_to_start - before)),
         doubtful=tuple(sorted({instants[index].as_py() // columns.SECOND for index in doubtful})),
         repeats=repeats,
         ascending=ascending,
@@ -141,7 +142,7 @@ def judge(
 
 
 def _runs(starts: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Return where so many rows from each start lie, and how many in one piece: what adjoins is joined."""
+    """Return where runs of rows start, and how long they are: what adjoins is joined."""
     runs = [(0, 0)]
     for start, size in zip(starts, sizes, strict=False):
         if start == sum(runs[-1]):
@@ -152,7 +153,7 @@ def _runs(starts: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _pages_ascend(instants: pa.Int64Array, starts: Sequence[int]) -> bool:
-    """Tell whether times go back at most within a second, or where a page begins."""
+    """Return whether times go back at most within a second, or where a page begins."""
     back = pc.less(instants[1:], instants[:-1])
     if not back.true_count:
         return True
@@ -171,7 +172,7 @@ def _doubt(  # noqa: PLR0911 - one return a reason
     if not ascending:
         return "the records did not come in order of time"
     if any(page.total is None for page in closed):
-        return "the answers have no total"
+        return "the responses have no total"
     if len(totals) > 1:
         return f"the total changed while it was asked: {' then '.join(map(str, totals))}"
     if totals and held != totals[0]:
@@ -183,7 +184,7 @@ def _doubt(  # noqa: PLR0911 - one return a reason
     return None
 
 
-def _missing_head(expected: pa.Table, at_start: pa.Table) -> str | None:
+def _missing_at_boundary(expected: pa.Table, at_start: pa.Table) -> str | None:
     missing = absent(expected, at_start) if len(expected) else 0
     return f"{missing} records of the segment's first second did not come again" if missing else None
 
@@ -191,11 +192,11 @@ def _missing_head(expected: pa.Table, at_start: pa.Table) -> str | None:
 def merge(
     identities: pa.Array, pages: Sequence[Page], sizes: Sequence[int], own: int
 ) -> tuple[pa.Array | None, list[int], int]:
-    """Choose the rows of each identity: those of the latest answer among the ones that show it most often.
+    """Choose the rows of each identity: those of the latest response among the ones that show it most often.
 
     `sizes` are the rows of each page in turn; the first `own` pages are those of the span itself, the rest snapshots.
-    Returns the chosen row indices (None: all), the positions among them of records that several answers show, and how
-    many times the span's own pages repeat a record beyond what one answer shows.
+    Returns the chosen row indices (None: all), the positions among them of records that several responses show, and
+    how many times the span's own pages repeat a record beyond what one response shows.
     """
     count = len(identities)
     if pc.count_distinct(identities).as_py() == count:

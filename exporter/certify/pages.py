@@ -1,4 +1,4 @@
-"""Pages: answers whose records have become columns, and what can be seen of them at a glance. Pure."""
+"""Pages: responses whose records have become columns, and what is seen of them at a glance. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ import pyarrow.compute as pc
 from exporter import columns
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError
-from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
+from exporter.vendor.orders import PageRequest, PageResponse, second_of
 
 LEEWAY = 1
 """Seconds by which a record may be shown outside the range that was asked: times are rounded somewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """The seconds of a response's first and last record, and how many of its records come before the last second."""
+
+    first: int | None = None
+    last: int | None = None
+    before_last: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """An answer whose records have become columns. `first` and `last` are the seconds of its first and last record."""
+    """A response whose records have become columns."""
 
     request: PageRequest
     cells: columns.Cells
@@ -29,47 +38,58 @@ class Page:
     total: int | None
     number: int
     received: float
-    first: int | None
-    last: int | None
-    before_last: int
-    """How many of its records come before those of its last second."""
-    ending: Sequence[Record]
-    """The records of its last second."""
+    times: Times
 
     @property
-    def head(self) -> columns.Cells:
-        """The records of its last second, as the first ones of the segment that starts there."""
-        return columns.gather(self.ending)
+    def first(self) -> int | None:
+        """The second of its first record."""
+        return self.times.first
+
+    @property
+    def last(self) -> int | None:
+        """The second of its last record."""
+        return self.times.last
+
+    @property
+    def before_last(self) -> int:
+        """How many of its records come before those of its last second."""
+        return self.times.before_last
+
+    @property
+    def ending(self) -> columns.Cells:
+        """The records of its last second: the boundary records of what starts there."""
+        return columns.last_of(self.cells, self.rows - self.before_last)
 
 
-def page_of(response: PageResponse, total: int | None) -> Page:
-    """Turn an answer into a page; raise CertificateError where an order has no time, or one that was not asked for."""
+def times_of(response: PageResponse) -> Times:
+    """Return a response's times; raise CertificateError where an order has none, or one that was not asked for."""
     records = response.records
-    first = last = None
+    if not records:
+        return Times()
     before = len(records)
     try:
-        if records:
-            first, last = second_of(records[0]), second_of(records[-1])
-            while before and second_of(records[before - 1]) == last:
-                before -= 1
+        first, last = second_of(records[0]), second_of(records[-1])
+        while before and second_of(records[before - 1]) == last:
+            before -= 1
     except ValueError as error:
         raise CertificateError(
             f"an order without a time came with {response.request}: {error}",
             hint="without its time neither order nor completeness can be known; ask the vendor about this record",
         ) from None
-    if first is not None and last is not None:
-        _check_bounds(response.request, min(first, last), max(first, last))
+    _check_bounds(response.request, min(first, last), max(first, last))
+    return Times(first=first, last=last, before_last=before)
+
+
+def page_of(response: PageResponse, times: Times, total: int | None) -> Page:
+    """Turn a response into a page; `total` is its total where totals can be used."""
     return Page(
         request=response.request,
-        cells=columns.gather(records),
-        rows=len(records),
+        cells=columns.gather(response.records),
+        rows=len(response.records),
         total=total,
         number=response.number,
         received=response.received,
-        first=first,
-        last=last,
-        before_last=before,
-        ending=records[before:],
+        times=times,
     )
 
 
@@ -102,7 +122,7 @@ def absent(expected: pa.Table, found: pa.Table) -> int:
 def absent_of_any(expected: Sequence[pa.Table], found: pa.Table) -> int:
     """Return how many rows that any of the tables expects have no partner of the same identity in `found`.
 
-    Each table is what one answer showed: an order that two of them show is one order.
+    Each table is what one response showed: an order that two of them show is one order.
     """
     if all(table.equals(found) for table in expected):
         return 0
@@ -113,13 +133,13 @@ def absent_of_any(expected: Sequence[pa.Table], found: pa.Table) -> int:
 
 
 def is_ascending(seconds: pa.Array) -> bool:
-    """Tell whether seconds never go back."""
+    """Return whether seconds never go back."""
     ups = pc.less_equal(seconds.slice(0, max(len(seconds) - 1, 0)), seconds.slice(1))
     return bool(pc.all(ups, min_count=0).as_py())
 
 
 def check_range(page: Page, seconds: pa.Array) -> None:
-    """Raise CertificateError if an answer shows records of another range than was asked."""
+    """Raise CertificateError if a response shows records of another range than was asked for."""
     if len(seconds):
         bounds = pc.min_max(seconds).as_py()
         _check_bounds(page.request, bounds["min"], bounds["max"])

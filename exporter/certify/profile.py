@@ -81,7 +81,7 @@ class ServerProfile:
     pad_end: int = 0
     """Seconds to ask for after a span, because its last second did not come whole."""
     start_in: bool = False
-    """Some answer showed an order of the very second that its range began with: the bound is inclusive."""
+    """Some response showed an order of the very second that its range began with: the bound is inclusive."""
     end_in: bool = False
     """Likewise the second that a range ended with."""
     stable_ties: bool = True
@@ -102,7 +102,7 @@ class ServerProfile:
             object.__setattr__(self, name, _MERGE[name](getattr(self, name), found))
 
     def observe(self, response: PageResponse) -> None:
-        """Learn from an answer what it says of pages and totals."""
+        """Learn from a response what it says of pages and totals."""
         request, rows, total = response.request, len(response.records), response.total
         self.learn(fullest=rows, largest=total or 0)
         if total is None or total < rows:
@@ -117,7 +117,7 @@ class ServerProfile:
 
     @property
     def padded(self) -> bool:
-        """Counts of spans are not the counts of their rows: what lies beside them is counted too."""
+        """Counts of spans are not the counts of their rows: what is adjacent to them is counted too."""
         return bool(self.pad_start or self.pad_end)
 
     @property
@@ -126,7 +126,7 @@ class ServerProfile:
         return self.start_in and self.end_in and not self.padded
 
     def has_room(self, rows: int) -> bool:
-        """Return whether a page of so many records could have shown more.
+        """Return whether a page that shows a number of records had room for more.
 
         It could if another page did, or if it shows fewer than the vendor's default for a page.
         """
@@ -147,7 +147,7 @@ class ServerProfile:
                 return self.ascending and self.totals != "ignored"
 
     def total(self, response: PageResponse) -> int | None:
-        """Return the answer's total where totals can be used."""
+        """Return the response's total where totals can be used."""
         return None if self.totals == "ignored" else response.total
 
     def may_be_cap(self, total: int) -> bool:

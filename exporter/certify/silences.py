@@ -1,4 +1,4 @@
-"""Which spans without orders to ask for by themselves: a server may cut a long range without a word. Pure."""
+"""Which spans without orders to ask for alone: a server may cut a long range without a word. Pure."""
 
 from __future__ import annotations
 

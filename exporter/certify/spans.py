@@ -12,11 +12,8 @@ from itertools import pairwise
 
 from exporter.vendor.orders import wire_time
 
-PAGES_A_SECOND = 2000
-"""What one process can decode at most, whatever the rate allows: more windows than feed that are of no use."""
-
 WINDOW_COST = 3
-"""Requests that one more window costs: its first page, its tail, and a last page that is not full."""
+"""Requests that one more window costs: its first page, its tail check, and a last page that is not full."""
 
 WINDOW_BUDGET = 0.006
 """The share of all requests that windows may cost. With the ties at segment ends it stays below the promised 1%."""
@@ -25,7 +22,7 @@ OUTER = 1
 """Seconds by which a window is asked for beyond its own ends, so that no reading of its bounds loses a record."""
 
 HEAVY = 2
-"""A window with more than so many times its fair share is split again."""
+"""The multiple of its fair share above which a window is split again."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -67,20 +64,20 @@ def split(span: Span, count: int) -> list[Span]:
 
 
 def pages_of(rows: int, page_size: int) -> int:
-    """Return how many pages hold so many rows."""
+    """Return the number of pages that hold a number of rows."""
     return math.ceil(rows / page_size)
 
 
 def pages_in_flight(*, rate: float, latency: float, bound: int) -> int:
     """Return how many requests must be under way at once to use the rate, `latency` being in seconds."""
-    return max(1, min(bound, math.ceil(min(rate, PAGES_A_SECOND) * latency)))
+    return max(1, min(bound, math.ceil(rate * latency)))
 
 
 def window_count(*, pages: int, in_flight: int, segment_pages: int) -> int:
-    """Return into how many windows a range of so many pages is split.
+    """Return the number of windows that a range of some pages is split into.
 
-    A window keeps one segment's pages in flight while it waits for its next hop; more windows than that needs, or than
-    the request budget allows, are not made.
+    A window keeps one segment's pages in flight while it waits for its next boundary page; more windows than that
+    needs, or than the request budget allows, are not made.
     """
     needed = 1 + (in_flight - 1) // segment_pages
     allowed = 1 + int(pages * WINDOW_BUDGET / WINDOW_COST)

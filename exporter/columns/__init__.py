@@ -9,7 +9,7 @@ from exporter.columns.arrays import integers
 from exporter.columns.decode import typed
 from exporter.columns.difference import Difference, difference
 from exporter.columns.extras import Extras, extras
-from exporter.columns.gather import Cells, fingerprint, gather
+from exporter.columns.gather import Cells, fingerprint, gather, last_of
 from exporter.columns.local_times import iso, local
 from exporter.columns.table import (
     SECOND,
@@ -45,6 +45,7 @@ __all__ = [
     "instants",
     "integers",
     "iso",
+    "last_of",
     "local",
     "ordered",
     "place_of",

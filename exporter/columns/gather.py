@@ -69,6 +69,22 @@ def _joined(records: Sequence[Record]) -> Joined:
     return Joined(texts=[text.encode() for text in texts], expired_seconds=array("q", seconds), rest=rest)
 
 
+def last_of(cells: Cells, count: int) -> Cells:
+    """Return the values of a page's last records, `count` of them, one at least."""
+    if isinstance(cells, pa.Table):
+        return cells[len(cells) - count :]
+    separator = SEPARATOR.encode()
+
+    def cut(texts: bytes) -> bytes:
+        return separator.join(texts.rsplit(separator, count)[-count:])
+
+    return Joined(
+        texts=[cut(texts) for texts in cells.texts],
+        expired_seconds=cells.expired_seconds[-count:],
+        rest=cut(cells.rest) if cells.rest else b"",
+    )
+
+
 def fingerprint(cells: Cells) -> int:
     """Return a hash, of this process, of which orders a page shows, whatever their status."""
     if isinstance(cells, Joined):

@@ -1,4 +1,4 @@
-"""Ask for pages and counts, and take down what the answers say of the server."""
+"""Ask for pages and counts, and learn what the responses say of the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from exporter.certify.filters import check_filters
-from exporter.certify.pages import Page, page_of
+from exporter.certify.pages import Page, Times, page_of, times_of
 from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import OUTER, Span
 from exporter.errors import RejectedError
@@ -17,7 +17,7 @@ COUNTS = 3
 
 
 class Ask(Protocol):
-    """One request, paced and retried, to its answer."""
+    """One request, paced and retried, to its response."""
 
     def __call__(
         self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False
@@ -30,7 +30,7 @@ class Ask(Protocol):
 
 
 class Asker:
-    """What the walks ask through: the query's filters, the page size, what has been learned. Seconds are inclusive."""
+    """What an export asks through: the query's filters, the page size, the server profile. Seconds are inclusive."""
 
     def __init__(
         self, ask: Ask, *, filters: Filters, page_size: int, profile: ServerProfile, language: str = "en"
@@ -56,27 +56,30 @@ class Asker:
 
     def shown(self, response: PageResponse) -> Page:
         """Return a response as a page, and learn from the times that it shows."""
-        profile = self.profile
-        page = page_of(response, profile.total(response))
-        self.note_total(page)
-        if page.first is None or page.last is None:
-            return page
-        profile.learn(
-            ascending=page.first <= page.last,
-            start_in=page.first == page.request.first,
-            end_in=page.last == page.request.last,
-        )
-        if self.whole and not (page.first in self.whole and page.last in self.whole):
-            self.saw_outside = True
-        return page
+        times = self._learn(response)
+        return page_of(response, times, self.profile.total(response))
 
-    def note_total(self, page: Page) -> None:
+    def _learn(self, response: PageResponse) -> Times:
+        asked, times = response.request, times_of(response)
+        self.note_total(asked, self.profile.total(response))
+        if times.first is None or times.last is None:
+            return times
+        self.profile.learn(
+            ascending=times.first <= times.last,
+            start_in=times.first == asked.first,
+            end_in=times.last == asked.last,
+        )
+        if self.whole and not (times.first in self.whole and times.last in self.whole):
+            self.saw_outside = True
+        return times
+
+    def note_total(self, asked: PageRequest, total: int | None) -> None:
         """Remember the largest total of the whole range."""
-        whole, asked = self.whole, page.request
-        if whole is None or page.total is None or asked.filters != self.filters:
+        whole = self.whole
+        if whole is None or total is None or asked.filters != self.filters:
             return
         if 0 <= whole.start - asked.first <= OUTER and 0 <= asked.last - (whole.stop - 1) <= OUTER:
-            self.most = max(self.most, page.total)
+            self.most = max(self.most, total)
 
     async def response(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
@@ -94,8 +97,8 @@ class Asker:
         check_filters(response, language=self._language)
         return response
 
-    async def find_cap(self, first: int, seam: int, last: int) -> tuple[int, int, int] | None:
-        """Count `[first, last]` and its two parts at a seam until they add up, three times at most.
+    async def find_cap(self, first: int, boundary: int, last: int) -> tuple[int, int, int] | None:
+        """Count `[first, last]` and its two parts at a boundary until they add up, three times at most.
 
         Return None when they do, or can't be counted: orders came or went meanwhile. Return the three counts if they
         never did; when they were the same each time and the whole less than its parts, totals stop at that number.
@@ -104,8 +107,8 @@ class Asker:
         for _ in range(COUNTS):
             whole, below, above = (
                 await self.count(first, last),
-                await self.count(first, seam - 1),
-                await self.count(seam, last),
+                await self.count(first, boundary - 1),
+                await self.count(boundary, last),
             )
             if whole is None or below is None or above is None or whole == below + above:
                 return None
@@ -116,7 +119,7 @@ class Asker:
         return whole, below, above
 
     async def refused_as_too_long(self, first: int, last: int) -> bool:
-        """Tell whether a refused range was too long; then only half of it is asked for at once, from now on."""
+        """Return whether a refused range was too long; then only half of it is asked for at once, from now on."""
         profile, seconds = self.profile, last - first
         if seconds < 2:
             return False
@@ -126,12 +129,12 @@ class Asker:
         return True
 
     async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:
-        """Ask how many orders lie in `[first, last]`; None where the server's totals can't be used.
+        """Ask for the number of orders in `[first, last]`; None where the server's totals can't be used.
 
-        Any page tells the total; another one is another request to a server that chooses a replica by its content.
+        Any page shows the total; another one is another request to a server that chooses a replica by its content.
 
-        A range longer than the server accepts is counted in parts that share two seconds, which are then counted by
-        themselves: so however the bounds are read, no order is counted twice or not at all.
+        A range longer than the server accepts is counted in parts that share two seconds, which are then counted
+        alone: so however the bounds are read, no order is counted twice or not at all.
         """
         total, start, end = 0, first, first - 1
         while end < last:
@@ -154,4 +157,6 @@ class Asker:
 
     async def _total(self, first: int, last: int, page: int = 1, *, new_connection: bool = False) -> int | None:
         request = PageRequest(first=first, last=last, page=page, page_size=1, filters=self.filters)
-        return self.shown(await self._send(request, urgent=True, new_connection=new_connection)).total
+        response = await self._send(request, urgent=True, new_connection=new_connection)
+        self._learn(response)
+        return self.profile.total(response)

@@ -1,8 +1,9 @@
-"""Conduct the walk over a range: opening question, windows, final check. Knows neither network nor disk."""
+"""Conduct one export of a range: freeze it, cover it by windows, check the whole. Knows neither network nor disk."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -11,30 +12,38 @@ from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, Zone, absent
 from exporter.certify.profile import ServerProfile
 from exporter.certify.silences import Timeline
-from exporter.certify.spans import OUTER, Span, pages_in_flight, pages_of
+from exporter.certify.spans import OUTER, Span, gaps, pages_in_flight, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.asker import Ask, Asker
-from exporter.crawl.context import Commit, CrawlContext, uncertified
-from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck
+from exporter.crawl.final_check import NARROWER, ROUNDS, FinalCheck, Read
+from exporter.crawl.session import Commit, Session, uncertified
 from exporter.crawl.settled import settled_end
 from exporter.crawl.silence_check import SilenceCheck
 from exporter.crawl.threads import OffLoop
 from exporter.crawl.windows import Windows
 from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Started
+from exporter.http.concurrency import LARGEST, PAGES_A_SECOND
 from exporter.vendor.orders import Filters, wire_time
 
 CLOCKS_AGREE = 2
 """Seconds by which the server's clock may seem ahead of the local one if both are right."""
 
-IN_FLIGHT = 128
-"""Requests that windows are planned for at most, where no --concurrency is given."""
-
 MISSING_AT_MOST = 9
-"""With more spans than so many that can't be certified, more requests won't help."""
+"""The number of spans that can't be certified above which more requests won't help."""
 
 Opened = Callable[[Page | None, int | None], Awaitable[None]]
 """Called with the first page and the total of the range before the rest is requested; may wait."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    checked: bool
+    """The end-to-end check was made, and agreed."""
+    failure: CertificateError | None = None
+    """What could not be certified."""
 
 
 class Engine:
@@ -53,7 +62,7 @@ class Engine:
         missing_at_most: int | None = MISSING_AT_MOST,
         on_opened: Opened | None = None,
     ) -> None:
-        """`latency` gives the seconds an answer takes, as measured so far; `clock` is the wall's, in Unix seconds."""
+        """`latency` gives the seconds a response takes, as measured so far; `clock` is the wall's, in Unix seconds."""
         self._settings = settings
         self._emit = emit
         self._latency = latency
@@ -67,7 +76,7 @@ class Engine:
             profile=self.profile,
             language=settings.language,
         )
-        self.work = CrawlContext(
+        self.session = Session(
             asker=self._asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
             emit=emit,
@@ -83,6 +92,31 @@ class Engine:
         self._silence_check: SilenceCheck | None = None
         self.windows = 0
         """How many windows there were."""
+
+    async def run(
+        self,
+        whole: Span | None = None,
+        *,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None = None,
+        on_frozen: Callable[[Span], Awaitable[None]] | None = None,
+    ) -> Outcome:
+        """Freeze the range, cover what is left of it, check the whole.
+
+        `whole` is the range if an earlier run froze it; `certificates` gives what is committed now, `read` a committed
+        segment's rows (None: too late to mend any); `on_frozen` is called before the range is covered.
+        """
+        whole = await self.freeze() if whole is None else whole
+        if on_frozen is not None:
+            await on_frozen(whole)
+        held = certificates()
+        await self.cover(whole, gaps(whole, [one.span for one in held]), committed=sum(one.rows for one in held))
+        if failure := self.uncertified():
+            return Outcome(checked=False, failure=failure)
+        try:
+            return Outcome(checked=await self.check(whole, certificates, read))
+        except CertificateError as error:
+            return Outcome(checked=False, failure=error)
 
     async def freeze(self) -> Span:
         """Return the range to cover; an end that is not given or has not settled is frozen by the server's clock."""
@@ -123,17 +157,17 @@ class Engine:
         for table in held:
             second = columns.seconds(table)[len(table) // 2].as_py()
             page = await self._asker.page(second - OUTER, second + OUTER, filters=Filters())
-            seen = await self.work.off_loop(self.work.zone.table, [page.cells])
-            if await self.work.off_loop(absent, seen, table) < page.rows:
+            seen = await self.session.off_loop(self.session.zone.table, [page.cells])
+            if await self.session.off_loop(absent, seen, table) < page.rows:
                 return True
         return False
 
     async def cover(self, whole: Span, spans: Sequence[Span], *, committed: int) -> None:
-        """Certify and commit the spans of the range; what can't be is in `work.missing` in the end.
+        """Certify and commit the spans of the range; what can't be is in `session.missing` in the end.
 
         `committed` is how many rows of the range are held already.
         """
-        check = self._silence_check = SilenceCheck(self.work, whole, self._timeline)
+        check = self._silence_check = SilenceCheck(self.session, whole, self._timeline)
 
         async def opened(page: Page | None) -> None:
             total = page.total if page else None
@@ -152,8 +186,8 @@ class Engine:
         self._asker.whole = whole
         self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)
         if self._opening is not None:
-            self._asker.note_total(self._opening)
-        windows = Windows(self.work, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
+            self._asker.note_total(self._opening.request, self._opening.total)
+        windows = Windows(self.session, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)
         except BaseExceptionGroup as group:
@@ -170,17 +204,15 @@ class Engine:
         return page.first < whole.start or reaches_over
 
     def _in_flight(self) -> int:
-        bound = self._settings.concurrency or IN_FLIGHT
-        return pages_in_flight(rate=self._settings.rate, latency=self._latency(), bound=bound)
+        bound, rate = self._settings.concurrency or LARGEST, min(self._settings.rate, PAGES_A_SECOND)
+        return pages_in_flight(rate=rate, latency=self._latency(), bound=bound)
 
-    async def check(
-        self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Callable[[Span], pa.Table] | None
-    ) -> bool:
+    async def check(self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Read | None) -> bool:
         """Make the end-to-end check; return whether it was made. Raise CertificateError if it fails.
 
         `read` gives a committed segment's rows, to mend it; None if it is too late for that.
         """
-        check = FinalCheck(self.work, whole, certificates=certificates, read=read)
+        check = FinalCheck(self.session, whole, certificates=certificates, read=read)
         if any(certificate.way == "halves" for certificate in certificates()):
             self.profile.learn(ascending=False)  # an earlier run may have found it out
         await check.renew()
@@ -203,14 +235,14 @@ class Engine:
         self,
         check: FinalCheck,
         certificates: Callable[[], Sequence[Certificate]],
-        read: Callable[[Span], pa.Table] | None,
+        read: Read | None,
     ) -> None:
         """Ask for the largest silences; where orders show, ask again for what their ranges were too long for."""
         if self._silence_check is None:
             return
         for one in certificates():
             if one.rows and one.span not in self._timeline.extents and read is not None:
-                self._timeline.add(one.span, await self.work.off_loop(read, one.span))
+                self._timeline.add(one.span, await self.session.off_loop(read, one.span))
         for _ in range(ROUNDS):
             if not await self._silence_check.rest(sum(one.rows for one in certificates())):
                 return
@@ -221,10 +253,10 @@ class Engine:
 
     def uncertified(self) -> CertificateError | None:
         """Return the error that names what could not be certified, if there is such."""
-        return uncertified(self.work.missing) if self.work.missing else None
+        return uncertified(self.session.missing) if self.session.missing else None
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a group, however deep it lies."""
+    """Return the first error of a group, however deep it is."""
     first = group.exceptions[0]
     return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

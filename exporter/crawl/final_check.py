@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -19,15 +18,15 @@ from exporter.certify.bisect import differing
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import OUTER, Span, leaves, split
 from exporter.crawl.asker import COUNTS
-from exporter.crawl.context import CrawlContext, uncertified
-from exporter.crawl.seek import Seek
+from exporter.crawl.ladder import Ladder
+from exporter.crawl.session import Session
 from exporter.errors import CertificateError, RejectedError
 
 ROUNDS = 3
 """How often the segments that changed are asked for again."""
 
 WITNESSES = 8
-"""Further requests that must all tell a smaller total before orders count as deleted."""
+"""Further requests that must all give a smaller total before orders count as deleted."""
 
 MAX_PAGE = 20
 """The deepest page of one order that is asked for its total."""
@@ -49,7 +48,7 @@ class FinalCheck:
 
     def __init__(
         self,
-        work: CrawlContext,
+        session: Session,
         whole: Span,
         *,
         certificates: Callable[[], Sequence[Certificate]],
@@ -59,7 +58,8 @@ class FinalCheck:
 
         Without `read` nothing can be mended.
         """
-        self._work = work
+        self._session = session
+        self._ladder = Ladder(session)
         self._whole = whole
         self._certificates = certificates
         self._read = read
@@ -67,18 +67,19 @@ class FinalCheck:
         self._untold = False  # some segment's total lay at the cap
 
     async def run(self) -> bool | None:
-        """Return whether rows and total agree in the end; None where the server's totals can't tell."""
+        """Return whether rows and total agree in the end; None where the server's totals can't show it."""
         for _ in range(ROUNDS):
             agrees = await self.agrees()
             if agrees is not False or self._read is None:
                 return agrees
             self._held = max(self._held, sum(one.rows for one in self._certificates()))
             await self._mend(self._read)
+            await self.renew()  # mending may have found out more about the server
         return await self.agrees()
 
     async def renew(self) -> None:
         """Ask again for what was certified by the order of its records, or by totals, before these proved useless."""
-        profile = self._work.profile
+        profile = self._session.profile
         for certificate in self._certificates():
             if not profile.ascending and certificate.way != "halves":
                 reason = "the server's records have no order"
@@ -88,8 +89,7 @@ class FinalCheck:
                 continue
             if self._read is None:
                 raise CertificateError(f"what {certificate.span} was certified by no longer holds: {reason}")
-            nothing = self._work.zone.table([])
-            await self._replace(certificate, await self._ask_again(certificate.span, nothing), reason)
+            await self._ladder.certify_again(certificate, reason=reason)
 
     async def renew_in_parts(self, longest: int) -> None:
         """Ask again, by ranges of at most `longest` seconds, for what longer ones may have left orders out of."""
@@ -99,19 +99,17 @@ class FinalCheck:
                 continue
             if self._read is None:
                 raise CertificateError(f"what {span} was certified by no longer holds: {CUT}", hint=NARROWER)
-            table = self._work.zone.table([])
-            for part in split(span, math.ceil(span.seconds / longest)):
-                table = await self._ask_again(part, table)
-            await self._replace(certificate, table, CUT)
+            parts = split(span, math.ceil(span.seconds / longest))
+            await self._ladder.certify_again(certificate, parts=parts, reason=CUT)
 
     async def failure(self) -> CertificateError:
-        """Return the error that tells where rows and totals differ."""
+        """Return the error that names where rows and totals differ."""
         segments = [(one.span, one.rows) for one in self._certificates()]
         total, spans = await self._count(self._whole), await self._differing(segments)
         rows = sum(rows for _, rows in segments)
         return CertificateError(
             f"{rows} orders of {self._whole} are held where the server's total is {total};"
-            f" the spans that differ: {', '.join(map(str, spans)) or 'none by itself'}",
+            f" the spans that differ: {', '.join(map(str, spans)) or 'none alone'}",
             hint=CHANGING,
         )
 
@@ -126,7 +124,7 @@ class FinalCheck:
             return await self._are_gone(rows)
         if total < rows and self._cap is None:
             middle = whole.start + whole.seconds // 2
-            await self._work.asker.find_cap(whole.start, middle, whole.stop - 1)
+            await self._session.asker.find_cap(whole.start, middle, whole.stop - 1)
         cap = self._cap
         if cap is not None and total >= cap and rows >= cap:
             differ = await self._differing([(one.span, one.rows) for one in self._certificates()])
@@ -136,17 +134,17 @@ class FinalCheck:
     @property
     def _cap(self) -> int | None:
         """The number at which totals stop, unless a larger one came: then they only seemed to."""
-        profile = self._work.profile
+        profile = self._session.profile
         return None if profile.cap is None or profile.largest > profile.cap else profile.cap
 
     @property
     def _in_parts(self) -> bool:
         """Whether the range is counted in parts: hundreds of requests, so that one round of them must do."""
-        longest = self._work.profile.longest
+        longest = self._session.profile.longest
         return longest is not None and longest < self._whole.seconds
 
     async def _largest_total(self, rows: int) -> int | None:
-        """Return the larger of two totals, each on a connection of its own: a replica that lags tells the smaller."""
+        """Return the larger of two totals, each on a connection of its own: a replica that lags gives the smaller."""
         first = await self._total(rows)
         if self._in_parts:
             return first
@@ -158,10 +156,10 @@ class FinalCheck:
 
         They are if none of further requests, all different and each on a connection of its own, counts them.
         """
-        asker, once = self._work.asker, self._work.asker.most
+        asker, once = self._session.asker, self._session.asker.most
         if max(once, self._held) <= rows or self._cap is not None:
             return True
-        outside = await self._beside(self._whole.start) + await self._beside(self._whole.stop)
+        outside = await self._outside(self._whole.start) + await self._outside(self._whole.stop)
         if max(once - outside, self._held) <= rows:
             return True
         asker.most = rows
@@ -178,14 +176,14 @@ class FinalCheck:
         return 1 + number % max(1, min(rows, MAX_PAGE))
 
     async def _count(self, span: Span) -> int | None:
-        return await self._work.asker.count(span.start, span.stop - 1)
+        return await self._session.asker.count(span.start, span.stop - 1)
 
     async def _total(self, rows: int, *, page: int = 1) -> int | None:
-        """Return the total of the range, without the orders that a padded one shows beside it; `rows` are expected.
+        """Return the total of the range, without the orders that a padded one shows outside it; `rows` are expected.
 
-        Those beside it are looked at between two totals that are the same, lest one that goes hides another.
+        Those outside it are asked for between two totals that are the same, lest one that goes hides another.
         """
-        asker, profile, whole = self._work.asker, self._work.profile, self._whole
+        asker, profile, whole = self._session.asker, self._session.profile, self._whole
         count = partial(self._counted, page)
         if profile.inclusive and await count(whole.start, whole.stop - 1) == rows:
             return rows
@@ -193,14 +191,14 @@ class FinalCheck:
         if not asker.saw_outside and profile.ascending:
             return total
         for _ in range(COUNTS):
-            outside = await self._beside(whole.start) + await self._beside(whole.stop)
+            outside = await self._outside(whole.start) + await self._outside(whole.stop)
             before, total = total, await count(whole.start - OUTER, whole.stop - 1 + OUTER)
             if total is None or total == before:
                 return None if total is None else total - outside
         raise CertificateError(f"the total of {whole} was another each time", hint=CHANGING)
 
     async def _counted(self, page: int, first: int, last: int) -> int | None:
-        count = self._work.asker.count
+        count = self._session.asker.count
         try:
             return await count(first, last, page=page, new_connection=not self._in_parts)
         except RejectedError:
@@ -208,10 +206,10 @@ class FinalCheck:
                 raise
             return await count(first, last, new_connection=True)
 
-    async def _beside(self, edge: int) -> int:
-        """Return how many orders beside the range are shown at one of its edges."""
-        page = await self._work.asker.page(edge - OUTER, edge)
-        seconds = await self._work.off_loop(self._work.zone.seconds, page)
+    async def _outside(self, edge: int) -> int:
+        """Return the number of orders outside the range that are shown at one of its edges."""
+        page = await self._session.asker.page(edge - OUTER, edge)
+        seconds = await self._session.off_loop(self._session.zone.seconds, page)
         return sum(second not in self._whole for second in seconds.to_pylist())
 
     async def _differing(self, segments: Sequence[tuple[Span, int]]) -> list[Span]:
@@ -233,42 +231,22 @@ class FinalCheck:
     async def _mend(self, read: Read) -> None:
         """Ask again for what differs, and commit the segments anew."""
         certificates = {one.span: one for one in self._certificates()}
-        if self._work.profile.padded:
-            doubtful = sorted(certificates)  # counts of spans tell nothing about their rows
+        if self._session.profile.padded:
+            doubtful = sorted(certificates)  # counts of spans say nothing about their rows
         else:
             doubtful = await self._differing([(span, one.rows) for span, one in sorted(certificates.items())])
         for span in doubtful:
-            table = await self._work.off_loop(read, span)
+            table = await self._session.off_loop(read, span)
             await self._mend_segment(certificates[span], table)
 
     async def _mend_segment(self, certificate: Certificate, table: pa.Table) -> None:
-        work, span = self._work, certificate.span
+        session, span = self._session, certificate.span
         parts = [span]
-        if not work.profile.padded and certificate.rows:
-            counts = await work.off_loop(_rows_by_second, table)
-            pieces = leaves(span, counts, rows=work.profile.page_size)
-            parts = await self._differing(pieces) or [span]  # where no count tells which part it is, it is all of them
-        for part in parts:
-            table = await self._ask_again(part, table)
-        await self._replace(certificate, table, "the end-to-end total differed")
-
-    async def _replace(self, certificate: Certificate, table: pa.Table, reason: str) -> None:
-        way = "seek" if self._work.profile.ascending else "halves"
-        await self._work.commit(replace(certificate, rows=table.num_rows, way=way, reason=reason), table)
-        self._work.note_repair(certificate.span, reason, "asking again")
-
-    async def _ask_again(self, part: Span, table: pa.Table) -> pa.Table:
-        """Return the table with one part of its span as the server shows it now."""
-        fresh: list[pa.Table] = []
-
-        async def collect(_: Certificate, rows: pa.Table) -> None:
-            fresh.append(rows)
-
-        await Seek(self._work, collect).run(part)
-        if self._work.missing:
-            raise uncertified(self._work.missing)
-        before, after = table[: columns.place_of(table, part.start)], table[columns.place_of(table, part.stop) :]
-        return pa.concat_tables([before, *fresh, after]).combine_chunks()
+        if not session.profile.padded and certificate.rows:
+            counts = await session.off_loop(_rows_by_second, table)
+            pieces = leaves(span, counts, rows=session.profile.page_size)
+            parts = await self._differing(pieces) or [span]  # where no count says which part it is, it is all of them
+        await self._ladder.certify_again(certificate, parts=parts, table=table, reason="the end-to-end total differed")
 
 
 def _rows_by_second(table: pa.Table) -> list[tuple[int, int]]:

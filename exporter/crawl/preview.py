@@ -21,7 +21,7 @@ Ask = Callable[[PageRequest], Awaitable[PageResponse]]
 CLOCK_TOLERANCE = 60
 """Seconds that the local clock may differ from the server's before it counts as wrong."""
 FOOTER = 4_000
-"""Bytes of a Parquet file beside its columns: schema and statistics."""
+"""Bytes of a Parquet file in addition to its columns: schema and statistics."""
 CAPS = frozenset({10_000, 50_000, 100_000})
 """Totals at which search back ends are used to stop counting."""
 
@@ -44,7 +44,7 @@ class Preview:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What one request tells of the connection. `clock_offset` is how far the local clock is ahead, in seconds."""
+    """What one request shows of the connection. `clock_offset` is how far the local clock is ahead, in seconds."""
 
     host: str
     latency: float
@@ -52,7 +52,7 @@ class Health:
 
     @property
     def clock_right(self) -> bool | None:
-        """Whether it is right to a minute; None: the server tells no time."""
+        """Whether it is right to a minute; None: the server gives no time."""
         return None if self.clock_offset is None else abs(self.clock_offset) < CLOCK_TOLERANCE
 
 
@@ -92,10 +92,10 @@ async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
 
 async def by_month(ask: Ask, settings: Settings, months: Sequence[tuple[int, int]]) -> list[int | None]:
     """Return the total of each month, by one request each."""
-    questions = [_request(settings, first, last, page_size=1) for first, last in months]
+    requests = [_request(settings, first, last, page_size=1) for first, last in months]
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(_total(ask, request)) for request in questions]
-    return [task.result() for task in asked]
+        tasks = [group.create_task(_total(ask, request)) for request in requests]
+    return [task.result() for task in tasks]
 
 
 def months(first: int, last: int, timezone: str) -> list[tuple[int, int]]:
@@ -113,7 +113,7 @@ def months(first: int, last: int, timezone: str) -> list[tuple[int, int]]:
 async def check(ask: Ask, settings: Settings, *, now: float) -> Health:
     """Return whether key, host and clock are right, by one request; raise what the request raises."""
     response = await ask(_request(settings, int(now) - 86_400, int(now), page_size=1))
-    # The Date header is cut to the second, and was written while the answer was on its way.
+    # The Date header is cut to the second, and was written while the response was on its way.
     offset = None if response.date is None else response.received - (response.date + 0.5)
     return Health(host=settings.base_url, latency=response.latency, clock_offset=offset)
 

@@ -10,7 +10,7 @@ from exporter.vendor.orders import wire_time
 def settled_end(settings: Settings, now: int) -> int:
     """Return the last second, inclusive, of the range that can be covered at the server's Unix second `now`.
 
-    That is the end that was asked for, if it lies `settings.settle` seconds or more before `now`. Raise ConfigError if
+    That is the end that was asked for, if it is `settings.settle` seconds or more before `now`. Raise ConfigError if
     the range begins later than that.
     """
     latest = now - settings.settle

@@ -1,4 +1,4 @@
-"""Ask for the largest silences by themselves: a server may answer for a part of a long range without a word.
+"""Ask for the largest silences alone: a server may answer for a part of a long range without a word.
 
 What shows there decides it: where a long range does not count an order that a short one shows, the longest range that
 is answered whole is learned, and everything is asked for by ranges that fit.
@@ -12,12 +12,9 @@ from itertools import combinations, islice
 from exporter.certify.pages import Page, is_ascending
 from exporter.certify.silences import DAY, Extent, Timeline, silences
 from exporter.certify.spans import OUTER, Span, pages_of
-from exporter.crawl.context import CrawlContext
+from exporter.crawl.session import Session
 from exporter.errors import RejectedError
-from exporter.events import Noticed
-
-SPARE = 6
-"""Requests that an undisturbed export may send beyond 1% more than its pages."""
+from exporter.events import MORE_THAN_PAGES, Noticed
 
 TOTALS = 2
 """Requests that the last comparison of totals takes."""
@@ -25,14 +22,14 @@ TOTALS = 2
 
 def spare_requests(*, rows: int, page_size: int, sent: int) -> int:
     """Return how many requests the promise of few requests leaves for silences."""
-    return pages_of(rows, page_size) * 101 // 100 + SPARE - TOTALS - sent
+    return pages_of(rows, page_size) * 101 // 100 + MORE_THAN_PAGES - TOTALS - sent
 
 
 class SilenceCheck:
     """The silences of one range."""
 
-    def __init__(self, work: CrawlContext, whole: Span, timeline: Timeline) -> None:
-        self._work = work
+    def __init__(self, session: Session, whole: Span, timeline: Timeline) -> None:
+        self._session = session
         self._whole = whole
         self._timeline = timeline
         self._asked: set[Span] = set()
@@ -43,36 +40,36 @@ class SilenceCheck:
 
         Return whether the server was found to cut ranges.
         """
-        profile, ends = self._work.profile, Timeline()
+        profile, ends = self._session.profile, Timeline()
         if profile.longest is not None or not profile.ascending:
             return False
         self._opening = opening
         if opening.rows:
-            seconds = await self._work.off_loop(self._work.zone.seconds, opening)
+            seconds = await self._session.off_loop(self._session.zone.seconds, opening)
             if not is_ascending(seconds):
                 return False
             first = max(span.start, seconds[0].as_py())
             ends.extents[span] = Extent(first, first)
-        at_most = 1 if opening.rows else spare_requests(rows=0, page_size=1, sent=self._work.asker.requests)
+        at_most = 1 if opening.rows else spare_requests(rows=0, page_size=1, sent=self._session.asker.requests)
         return await self._ask(islice(silences(span, ends, proven=span.seconds), at_most))
 
     async def rest(self, rows: int) -> bool:
-        """Ask for further silences, as many as the promise of few requests allows; return whether ranges are cut."""
-        asker, profile = self._work.asker, self._work.profile
+        """Ask for further silences, within the promise of few requests; return whether ranges are cut."""
+        asker, profile = self._session.asker, self._session.profile
         if await self._never_counted(rows):
             await self._learn(None)
             return True
         if not profile.ascending:
             return False
         spare = spare_requests(rows=rows, page_size=profile.page_size, sent=asker.requests)
-        at_most = min(SPARE, max(spare, 0 if self._asked else 1))
+        at_most = min(MORE_THAN_PAGES, max(spare, 0 if self._asked else 1))
         wanted = silences(self._whole, self._timeline, proven=self._proven(rows))
         fitting = (span for span in wanted if profile.longest is None or span.seconds <= profile.longest)
         return await self._ask(islice((span for span in fitting if span not in self._asked), at_most))
 
     async def _never_counted(self, rows: int) -> bool:
         """Return whether the first or the last order is left out of the whole range's total, which is too small."""
-        asker, profile, occupied = self._work.asker, self._work.profile, self._timeline.occupied
+        asker, profile, occupied = self._session.asker, self._session.profile, self._timeline.occupied
         exact = profile.totals == "exact" or (profile.cap is not None and profile.largest > profile.cap)
         if asker.most >= rows or not exact or profile.longest is not None or not occupied:
             return False
@@ -87,7 +84,7 @@ class SilenceCheck:
     def _proven(self, rows: int) -> int:
         """Return the longest time between two orders that one response counted."""
         occupied = self._timeline.occupied
-        if self._work.asker.most >= rows and occupied:
+        if self._session.asker.most >= rows and occupied:
             return occupied[-1].last - occupied[0].first
         return max((extent.last - extent.first for extent in occupied), default=0)
 
@@ -95,10 +92,10 @@ class SilenceCheck:
         for span in spans:
             self._asked.add(span)
             try:
-                page = await self._work.asker.page(span.start, span.stop - 1)
+                page = await self._session.asker.page(span.start, span.stop - 1)
             except RejectedError:
                 continue  # ranges as long as that are refused, not cut
-            seconds = await self._work.off_loop(self._work.zone.seconds, page)
+            seconds = await self._session.off_loop(self._session.zone.seconds, page)
             inside = sorted(second for second in seconds.to_pylist() if second in span)
             if inside and await self._is_cut(inside[0]):
                 await self._learn(page)
@@ -110,7 +107,7 @@ class SilenceCheck:
 
         The range from that second to the end, or from the start to it, must count it.
         """
-        whole, count = self._whole, self._work.asker.count
+        whole, count = self._whole, self._session.asker.count
         for with_it, without in (
             ((second - OUTER, whole.stop), (second + 1 + OUTER, whole.stop)),
             ((whole.start - OUTER, second + OUTER), (whole.start - OUTER, second - 1 - OUTER)),
@@ -135,10 +132,10 @@ class SilenceCheck:
             if await self._counts_both(first, last):
                 longest = last - first
                 break
-        profile = self._work.profile
+        profile = self._session.profile
         longest = max(1, min(longest, profile.longest or longest) - 2 * OUTER)
         profile.learn(longest=longest)
-        self._work.emit(
+        self._session.emit(
             Noticed(
                 message="the server leaves orders out of long ranges without a word: "
                 f"from now on no more than {longest / DAY:.1f} days are asked for at once"
@@ -149,9 +146,9 @@ class SilenceCheck:
         """Return the seconds of the first and the last order that a request shows, as deep as its pages go."""
         ends = {second for second in (page.first, page.last) if second is not None}
         if page.total is not None and page.rows and page.total > page.rows:
-            number = min(pages_of(page.total, page.rows), self._work.profile.segment_pages)
+            number = min(pages_of(page.total, page.rows), self._session.profile.segment_pages)
             try:
-                last = await self._work.asker.page(page.request.first, page.request.last, number)
+                last = await self._session.asker.page(page.request.first, page.request.last, number)
             except RejectedError:
                 return ends
             ends |= {second for second in (last.first, last.last) if second is not None}
@@ -159,7 +156,7 @@ class SilenceCheck:
 
     async def _counts_both(self, first: int, last: int) -> bool:
         """Return whether a range counts the orders of its first and of its last second."""
-        count = self._work.asker.count
+        count = self._session.asker.count
         both = await count(first - OUTER, last + OUTER)
         inner = [await count(first + 1 + OUTER, last + OUTER), await count(first - OUTER, last - 1 - OUTER)]
         return both is not None and all(one is not None and one < both for one in inner)

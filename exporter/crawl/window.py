@@ -1,226 +1,260 @@
-"""Walk one window by hop and fill.
+"""Export one window: plan its segments from boundary page to boundary page, then certify what is left at its end.
 
-A hop, the last page of the next segment, tells where the segment after it starts; so the hops run ahead while the
-pages between are filled in (`fill`), and no page is asked for that is not needed.
+A boundary page, the last page of the next segment, shows where the segment after it starts. So boundary pages are asked
+for ahead, while the interior pages of the segments before are on their way (`by_pages`), and no page is asked for that
+is not needed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import inf
 
 import anyio
-import pyarrow as pa
 from anyio.abc import TaskGroup
 
 from exporter import columns
-from exporter.certify.judge import Certificate
+from exporter.certify.join import OPEN, Boundary
 from exporter.certify.pages import Page
 from exporter.certify.spans import OUTER, Span, pages_of
-from exporter.crawl.context import CrawlContext
-from exporter.crawl.seek import Seek
-from exporter.crawl.segment import Filled, PlannedSegment, SegmentCrawl
+from exporter.crawl.by_pages import Doubtful, Plan, ProofByPages
+from exporter.crawl.ladder import Ladder
+from exporter.crawl.proof import Rest
+from exporter.crawl.session import Session
 from exporter.errors import CertificateError, RejectedError
 
 SEGMENTS_AT_ONCE = 2
-"""Segments of one window that are filled at the same time: one being certified, one on the line.
+"""Segments of one window whose pages are under way at the same time: one being certified, one being asked for.
 
-Only one until the first has shown that its pages can be relied on: what a server with unstable ties is asked in vain.
+Only one until the first has shown that its pages can be relied on: what a server with unstable ties is asked for
+nothing.
 """
 
 
-class WindowCrawl:
-    """One window, from its first page to its tail."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """Where a window has got to: what is left of it, and what is known of that."""
 
-    def __init__(self, work: CrawlContext, window: Span, first: Page) -> None:
+    left: Span
+    total: int | None
+    """The total of what is left, as far as it is known."""
+    boundary: Boundary = OPEN
+    first: Page | None = None
+    """Page 1 of what is left, or of a longer range that starts with it."""
+    before: Span | None = None
+    """What was asked for as the segment before, if the place of its boundary page gives `total`."""
+
+    @property
+    def rest(self) -> Rest:
+        """What is left, for the ladder."""
+        return Rest(span=self.left, boundary=self.boundary, first=self.first)
+
+    def at(self, second: int, *, total: int | None = None, boundary: Boundary = OPEN) -> Cursor:
+        """Return the cursor of what starts at a second, if no more is known of it."""
+        return Cursor(left=Span(second, self.left.stop), total=total, boundary=boundary)
+
+
+class WindowExport:
+    """One window, from its first page to its tail check."""
+
+    def __init__(self, session: Session, window: Span, first: Page) -> None:
         """`first` is page 1 of the window, or of a longer one that starts with it."""
-        self._work = work
+        self._session = session
         self._window = window
-        self._seek = Seek(work)
-        self._fill = SegmentCrawl(work, self._seek)
-        self._room = anyio.Semaphore(1)
-        self._more_room = SEGMENTS_AT_ONCE - 1
+        self._ladder = Ladder(session)
+        self._cursor = Cursor(left=window, total=first.total, first=first)
+        self._free = anyio.Semaphore(1)
+        self._more_free = SEGMENTS_AT_ONCE - 1
         self._gaps: list[str] = []
-        # The scout: where the next segment starts, what is known of it.
-        self._at = window.start
-        self._left = first.total
-        self._promised: PlannedSegment | None = None
-        self._first: Page | None = first
-        self._head: tuple[columns.Cells, ...] = ()
 
     async def run(self) -> None:
-        """Certify and commit the whole window; what can't be certified goes to `work.missing`."""
-        profile = self._work.profile
+        """Certify and commit the whole window; what can't be certified goes to `session.missing`."""
         async with anyio.create_task_group() as tasks:
-            while self._at < self._window.stop:
-                in_reach = profile.segment_pages * profile.page_size
-                if self._left is None or profile.only_seeks() or (profile.cap or inf) <= self._left <= in_reach:
-                    await self._seek.run(Span(self._at, self._window.stop), head=self._head, first=self._first)
-                    break
-                page, segment = self._first, None
-                if self._left > in_reach:
-                    segment = await self._hop(tasks)
-                elif page is None or page.request.last != self._window.stop:
-                    await self._ask_first(tasks)
-                elif page.rows < self._left and profile.may_be_cap(self._left):
-                    segment = await self._leave_cap(page)
-                else:
-                    await self._last(page, self._left)
-                    break
-                if segment is not None:
-                    await self._room.acquire()
-                    if profile.only_seeks():
-                        self._move(segment.span.start, head=segment.head)
+            while self._cursor.left.seconds > 0:
+                plan = await self._next(tasks)
+                if plan is not None:
+                    await self._free.acquire()
+                    if self._session.profile.only_seeks():
+                        start = plan.span.start
+                        self._cursor = self._cursor.at(start, boundary=plan.boundary)
                     else:
-                        tasks.start_soon(self._segment, segment)
-        if self._gaps and not profile.padded:
+                        tasks.start_soon(self._certify, plan)
+        if self._gaps and not self._session.profile.padded:
             raise CertificateError(
                 f"the totals of {self._window} leave a gap that nothing explains: {'; '.join(self._gaps)}",
                 hint="the server counts orders that it never shows, or shows orders that it does not count",
             )
 
+    async def _next(self, tasks: TaskGroup) -> Plan | None:
+        """Move the cursor by one request or to the end; return a segment that is left to certify, if one was passed.
+
+        The cases, in this order:
+        - no total, first pages only, or a total that may be where totals stop: the ladder certifies the rest;
+        - more than a segment is left: the boundary page of the next segment;
+        - the first page of what is left has not come, or is of a longer range: ask for it;
+        - it is not all, and totals may stop at this one: a segment of its own;
+        - it and the pages after it are the last segment.
+        """
+        profile, cursor = self._session.profile, self._cursor
+        in_reach = profile.segment_pages * profile.page_size
+        if cursor.total is None or profile.only_seeks() or (profile.cap or inf) <= cursor.total <= in_reach:
+            await self._ladder.resume(cursor.rest)
+            self._cursor = cursor.at(cursor.left.stop)
+            return None
+        if cursor.total > in_reach:
+            return await self._to_boundary(tasks)
+        if cursor.first is None or cursor.first.request.last != cursor.left.stop:
+            first = await self._session.asker.page(cursor.left.start - self._pad_start, cursor.left.stop)
+            self._check_total(tasks, first.total)
+            self._cursor = replace(cursor, total=first.total, first=first, before=None)
+            return None
+        if cursor.first.rows < cursor.total and profile.may_be_cap(cursor.total):
+            return await self._first_page_alone(cursor.first)
+        await self._certify_end(cursor.first, cursor.total)
+        self._cursor = cursor.at(cursor.left.stop)
+        return None
+
     @property
     def _pad_start(self) -> int:
-        return OUTER if self._at == self._window.start else self._work.profile.pad_start
+        return OUTER if self._cursor.left.start == self._window.start else self._session.profile.pad_start
 
-    async def _hop(self, tasks: TaskGroup) -> PlannedSegment | None:
-        """Ask for the next segment's last page and move to its end; None where the way on must be chosen anew."""
-        profile, asker = self._work.profile, self._work.asker
-        pages, size, pad, at = profile.segment_pages, profile.page_size, self._pad_start, self._at
+    async def _to_boundary(self, tasks: TaskGroup) -> Plan | None:
+        """Ask for the next segment's boundary page and move there; None where what to do must be decided anew.
+
+        The cases, in this order:
+        - refused, or empty though there is more: the server does not go so deep;
+        - less is left than was thought, or it is not known: nothing is passed;
+        - all its records, and so all of the segment, are of one second: the ladder certifies that second;
+        - else its last second is where the next segment starts; what is left from there is known by its place, unless
+          all its records are of that second.
+        """
+        profile, cursor = self._session.profile, self._cursor
+        pages, size, pad, start = profile.segment_pages, profile.page_size, self._pad_start, cursor.left.start
         try:
-            hop = await asker.page(at - pad, self._window.stop, pages, urgent=True)
+            page = await self._session.asker.page(start - pad, cursor.left.stop, pages, urgent=True)
         except RejectedError:
             profile.learn(segment_pages=pages // 2)
             return None
-        self._check_promise(tasks, hop.total)
-        self._left = hop.total
-        if hop.total is None or hop.total <= pages * size:
-            return None  # less is left than was thought, or it is unknown
-        if hop.first is None or hop.last is None:
-            profile.learn(segment_pages=pages // 2)  # nothing so deep, though there is more
+        self._check_total(tasks, page.total)
+        self._cursor = cursor = replace(cursor, total=page.total, before=None)
+        if page.total is None or page.total <= pages * size:
+            return None
+        if page.first is None or page.last is None:
+            profile.learn(segment_pages=pages // 2)
             return None
         if not profile.ascending:
             return None
-        if hop.last <= at:
-            # All these pages are of one second.
-            await self._seek.run(Span(at, at + 1), head=self._head)
-            self._move(at + 1)
+        if page.last <= start:
+            await self._ladder.certify(Span(start, start + 1), boundary=cursor.boundary)
+            self._cursor = cursor.at(start + 1, total=page.total)
             return None
-        rank = (pages - 1) * size + hop.before_last if hop.before_last else None
-        segment = PlannedSegment(
-            span=Span(at, min(hop.last, self._window.stop)),
+        rank = (pages - 1) * size + page.before_last if page.before_last else None
+        plan = Plan(
+            span=Span(start, min(page.last, cursor.left.stop)),
             pad_start=pad,
-            hop=hop,
             pages=pages,
+            boundary=cursor.boundary,
+            boundary_page=page,
             rank=rank,
-            head=self._head,
         )
-        self._left = hop.total - (rank or (pages - 1) * size)
-        self._move(hop.last, head=(hop.head,), promised=None if rank is None else segment)
-        return segment
+        self._cursor = replace(
+            cursor.at(page.last, total=page.total - (rank or (pages - 1) * size)),
+            boundary=Boundary(records=(page.ending,)),
+            before=None if rank is None else Span(start - pad, plan.span.stop),
+        )
+        return plan
 
-    def _move(self, at: int, *, head: tuple[columns.Cells, ...] = (), promised: PlannedSegment | None = None) -> None:
-        self._at, self._head, self._promised, self._first = at, head, promised, None
-
-    def _check_promise(self, tasks: TaskGroup, total: int | None) -> None:
-        """Start to look into it if the totals on both sides of a seam don't add up."""
-        promised, self._promised = self._promised, None
-        if promised is None or total is None or self._work.profile.padded or total == self._left:
+    def _check_total(self, tasks: TaskGroup, total: int | None) -> None:
+        """Start to look into it if the totals on both sides of a boundary don't add up."""
+        before = self._cursor.before
+        if before is None or total is None or self._session.profile.padded or total == self._cursor.total:
             return
-        tasks.start_soon(self._explain, promised)
+        tasks.start_soon(self._explain, before)
 
-    async def _explain(self, segment: PlannedSegment) -> None:
-        """Count both sides of a seam and the whole; when they never add up, the gap is one of the window's."""
-        start, seam, last = segment.span.start - segment.pad_start, segment.span.stop, self._window.stop
-        counts = await self._work.asker.find_cap(start, seam, last)
-        if counts is not None and self._work.profile.cap is None:
+    async def _explain(self, before: Span) -> None:
+        """Count both sides of a boundary and the whole; when they never add up, the gap is one of the window's."""
+        counts = await self._session.asker.find_cap(before.start, before.stop, self._window.stop)
+        if counts is not None and self._session.profile.cap is None:
             whole, below, above = counts
-            self._gaps.append(f"{below} orders in {segment.span}, {above} after it, {whole} in all")
+            self._gaps.append(f"{below} orders in {before}, {above} after it, {whole} in all")
 
-    async def _segment(self, segment: PlannedSegment) -> None:
-        """Fill one segment, certify and commit it, or repair it."""
+    async def _certify(self, plan: Plan) -> None:
         try:
-            await self._fill.segment(segment)
+            await self._ladder.certify_segment(plan)
         finally:
-            for _ in range(1 + self._more_room):
-                self._room.release()
-            self._more_room = 0
+            for _ in range(1 + self._more_free):
+                self._free.release()
+            self._more_free = 0
 
-    async def _ask_first(self, tasks: TaskGroup) -> None:
-        """Ask for page 1 of what is left."""
-        page = await self._work.asker.page(self._at - self._pad_start, self._window.stop)
-        self._check_promise(tasks, page.total)
-        self._left, self._first = page.total, page
-
-    async def _leave_cap(self, page: Page) -> PlannedSegment | None:
+    async def _first_page_alone(self, page: Page) -> Plan | None:
         """Take a first page as a segment of its own, if what comes after it has the smaller total that it must have.
 
-        A total that totals may stop at would not tell of an order that goes between two pages.
+        A total that totals may stop at would not show that an order goes between two pages.
         """
-        at, stop, end = self._at, self._window.stop, page.last or 0
-        if page.total and page.before_last and at < end <= stop and not self._work.profile.padded:
-            rest = await self._work.asker.page(end, stop)
+        cursor, start, stop, end = self._cursor, self._cursor.left.start, self._cursor.left.stop, page.last or 0
+        if page.total and page.before_last and start < end <= stop and not self._session.profile.padded:
+            rest = await self._session.asker.page(end, stop)
             if rest.total == page.total - page.before_last:
-                alone = PlannedSegment(
-                    span=Span(at, end),
+                plan = Plan(
+                    span=Span(start, end),
                     pad_start=self._pad_start,
-                    hop=page,
                     pages=1,
+                    boundary=cursor.boundary,
+                    boundary_page=page,
                     rank=page.before_last,
-                    head=self._head,
                 )
-                self._move(end, head=(page.head,))
-                self._left, self._first = rest.total, rest
-                return alone
-        await self._seek.run(Span(at, stop), head=self._head, first=page)
-        self._move(stop)
+                boundary = Boundary(records=(page.ending,))
+                self._cursor = replace(cursor.at(end, total=rest.total, boundary=boundary), first=rest)
+                return plan
+        await self._ladder.resume(cursor.rest)
+        self._cursor = cursor.at(stop)
         return None
 
-    async def _last(self, page: Page, left: int) -> None:
-        """Certify what is left of the window, of which `page` is the first page, then ask its tail."""
-        span, pad, head = Span(self._at, self._window.stop), self._pad_start, self._head
-        rows = max(left, page.total or 0)
-        rest = await self._fill.pages(span.start - pad, span.stop, range(2, pages_of(rows, max(1, page.rows)) + 1))
-        filled = None if rest is None else await self._fill.judge(span, [page, *rest], [], rank=None, head=head)
-        if filled is None or self._fill.doubt(filled) is not None:
-            await self._fill.settle(span, filled, rank=None, head=head)
+    async def _certify_end(self, first: Page, total: int) -> None:
+        """Certify what is left of the window by its pages, of which `first` is the first, then by its tail check."""
+        rows = max(total, first.total or 0)
+        plan = Plan(
+            span=self._cursor.left,
+            pad_start=self._pad_start,
+            pages=pages_of(rows, max(1, first.rows)),
+            boundary=self._cursor.boundary,
+            first=first,
+        )
+        try:
+            proof = await self._ladder.prove_by_pages(plan)
+        except Doubtful as doubt:
+            await self._ladder.repair(plan, doubt)
             return
-        verdict = filled.verdict
-        if not verdict.held or verdict.held > verdict.below:
-            # Nothing at all, or records beyond the end were seen: there is no tail to ask.
-            await self._fill.commit(span, filled)
-            return
-        if not verdict.table.num_rows:
-            await self._seek.run(span)
-            return
-        await self._tail(span, filled)
+        if proof.reaches_over:
+            await self._ladder.commit(proof, plan.boundary)
+        elif not proof.table.num_rows:
+            await self._ladder.certify(plan.span)
+        else:
+            await self._check_tail(plan, proof)
 
-    async def _tail(self, span: Span, filled: Filled) -> None:
-        """Seek from the last second held; commit what lies before it if no more comes than the total promised.
+    async def _check_tail(self, plan: Plan, proof: ProofByPages) -> None:
+        """Seek from the last second held; commit what is before it if no more comes than the total promised.
 
-        If more comes, totals stop somewhere: what lies before has a total that would not tell of an order that went
-        while its pages were asked, so it is asked again.
+        If more comes, totals stop somewhere: what is before has a total that would not show that an order went while
+        its pages were asked for, so it is asked for again.
         """
-        table = filled.verdict.table
+        table, span = proof.table, plan.span
         last = columns.instants(table)[-1].as_py() // columns.SECOND
+        before = Span(span.start, last)
         earlier = table[: columns.place_of(table, last)]
         promised = len(table) - len(earlier)
-        before = Span(span.start, last)
-        pending = last > span.start
-
-        async def commit(certificate: Certificate, rows: pa.Table) -> None:
-            nonlocal pending
-            if pending:
-                pending = False
-                more = "more came than the total promised" if rows.num_rows > promised else None
-                if reason := more or self._fill.doubt(filled):
-                    await self._seek.run(before, head=self._head, reason=reason)
-                else:
-                    await self._fill.commit(before, filled, earlier)
-            await self._work.commit(certificate, rows)
-
-        heads = tuple(page.head for page in filled.closed if page.last == last)
-        rows = await Seek(self._work, commit).run(Span(last, span.stop), head=heads)
-        if pending:
-            await self._seek.run(before, head=self._head, reason="its tail could not be certified")
-        if rows > promised:
-            await self._work.asker.find_cap(span.start, last, span.stop)
+        boundary = Boundary(records=tuple(page.ending for page in proof.closed if page.last == last))
+        tail = Rest(span=Span(last, span.stop), boundary=boundary)
+        found = await self._ladder.prove(tail)
+        if before.seconds:
+            reason = None
+            if not found.span.seconds:
+                reason = "its tail check could not be certified"
+            elif found.table.num_rows > promised:
+                reason = "more came than the total promised"
+            if reason is None:
+                await self._ladder.commit(replace(proof, span=before, table=earlier), plan.boundary)
+            else:
+                await self._ladder.certify(before, boundary=plan.boundary, reason=reason)
+        if await self._ladder.resume(tail, found) > promised:
+            await self._session.asker.find_cap(span.start, last, span.stop)

@@ -1,4 +1,4 @@
-"""Walk a range in parallel windows where concurrency pays, one window where it does not."""
+"""Cover a range by parallel windows where concurrency pays, by one window where it does not."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from anyio.abc import TaskGroup
 
 from exporter.certify.pages import Page
 from exporter.certify.spans import HEAVY, OUTER, Span, pages_of, split, window_count
-from exporter.crawl.context import CrawlContext
-from exporter.crawl.window import WindowCrawl
+from exporter.crawl.session import Session
+from exporter.crawl.window import WindowExport
 from exporter.errors import RejectedError
 
 
 class Windows:
-    """The windows of one run, started in order of time, as many of them at once as keep the line full."""
+    """The windows of one run, started in order of time, enough of them at once to keep the request queue full."""
 
     def __init__(
         self,
-        work: CrawlContext,
+        session: Session,
         *,
         in_flight: Callable[[], int],
         fixed: int | None,
         on_opening: Callable[[Page | None], Awaitable[None]],
     ) -> None:
-        """`in_flight` tells, once an answer came, how many requests should be under way.
+        """`in_flight` gives, once a response came, the number of requests that should be under way.
 
         `fixed` is how many windows the user wants, if he says; `on_opening` gets the first page of all.
         """
-        self._work = work
+        self._session = session
         self._measure = in_flight
         self._fixed = fixed
         self._on_opening = on_opening
@@ -46,43 +46,43 @@ class Windows:
             return
         self._opening = opening or await self._first_page(spans[0])
         self._in_flight = self._measure()
-        self._room = anyio.Semaphore(1 + (self._in_flight - 1) // self._work.group_pages)
+        self._free = anyio.Semaphore(1 + (self._in_flight - 1) // self._session.group_pages)
         await self._on_opening(self._opening)
         async with anyio.create_task_group() as tasks:
             self._add(tasks, spans)
 
     def _add(self, tasks: TaskGroup, windows: Sequence[Span], fair: float | None = None) -> None:
-        """Line windows up; `fair` is how many rows each should have."""
+        """Queue windows; `fair` is the number of rows that each should have."""
         for window in windows:
             heappush(self._waiting, (window, fair))
             tasks.start_soon(self._next, tasks)
 
     async def _next(self, tasks: TaskGroup) -> None:
-        """Walk the earliest window that waits, or its first part if it is split.
+        """Export the earliest window that waits, or its first part if it is split.
 
-        A later one before it might wait in vain for the rows before its own, and keep the room.
+        A later one before it might wait for ever for the rows before its own, and keep others out.
         """
-        async with self._room:
+        async with self._free:
             window, fair = heappop(self._waiting)
             opening, self._opening = self._opening, None
             page = None if self._is_too_long(window) else opening or await self._first_page(window)
             if page is None:
-                longest = self._work.profile.longest or window.seconds
+                longest = self._session.profile.longest or window.seconds
                 self._add(tasks, split(window, max(2, math.ceil(window.seconds / (longest + 1)))), fair)
                 return
             own, *others = self._parts(window, page, fair)
             self._add(tasks, others, (page.total or 0) / (1 + len(others)))
             self.count += 1
-            await WindowCrawl(self._work, own, page).run()
+            await WindowExport(self._session, own, page).run()
 
     def _is_too_long(self, window: Span) -> bool:
-        """Return whether the server is known not to answer for so long a range."""
-        longest = self._work.profile.longest
+        """Return whether the server is known to refuse a range of that length."""
+        longest = self._session.profile.longest
         return longest is not None and window.seconds > longest
 
     async def _first_page(self, window: Span) -> Page | None:
         """Ask for a window's first page; None if the server refuses so long a range."""
-        asker = self._work.asker
+        asker = self._session.asker
         if self._is_too_long(window):
             return None
         try:
@@ -95,7 +95,7 @@ class Windows:
 
     def _parts(self, window: Span, page: Page, fair: float | None) -> list[Span]:
         """Split a window if concurrency pays, or if it is far heavier than its share."""
-        profile = self._work.profile
+        profile = self._session.profile
         if page.total is None or page.first is None:
             return [window]
         if fair is not None:
@@ -106,7 +106,7 @@ class Windows:
             count = window_count(
                 pages=pages_of(page.total, profile.page_size),
                 in_flight=self._in_flight,
-                segment_pages=self._work.group_pages,
+                segment_pages=self._session.group_pages,
             )
         begin = min(max(window.start, page.first), window.stop - 1)
         first, *others = split(Span(begin, window.stop), count)

@@ -18,8 +18,8 @@ PACED_LATENCY = 5.0
 """Below the unpaced rates, requests that take this many seconds each are allowed for from the start."""
 FIRST = 3
 """The quickest of the first few responses is what the network takes, …"""
-BUSY = 800
-"""… and this many pages a second keep one process busy."""
+PAGES_A_SECOND = 800
+"""… and this many pages a second keep one process busy: more windows than feed that are of no use."""
 PAYS = 0.2
 EPOCH = 0.05
 """A level is judged after a round of responses, and not before this many seconds: short latencies are noisy."""
@@ -59,7 +59,7 @@ class Concurrency:
         if len(self._first) < FIRST:
             self._first.append(latency)
             if len(self._first) == FIRST:
-                self.limit = min(self.largest, max(self.limit, math.ceil(BUSY * min(self._first))))
+                self.limit = min(self.largest, max(self.limit, math.ceil(PAGES_A_SECOND * min(self._first))))
             return
         if not 0.75 * self.limit < in_flight <= self.limit:
             return

@@ -87,7 +87,7 @@ def test_a_cap_hides_no_segment_below_it(held: list[int], cap: int, more: st.Dat
     assert set(found) >= set(grown)
 
 
-def test_doubts_both_sides_of_a_seam_when_only_the_union_differs() -> None:
+def test_doubts_both_sides_of_a_boundary_when_only_the_union_differs() -> None:
     segments = laid_out([3, 4, 5, 6])
     found, asked = descend(segments, lambda span: summing(segments, [3, 4, 5, 6])(span) + (span == Span(0, 40)))
     assert found == [Span(10, 20), Span(20, 30)]

@@ -48,7 +48,7 @@ class Order:
 
 
 class Change(NamedTuple):
-    """An order came or went `after` so many requests; `second` is the one in which it was made, from START on."""
+    """An order came or went `after` a number of requests; `second` is the one in which it was made, from START on."""
 
     after: int
     second: int
@@ -93,7 +93,7 @@ class HostileServer:
     latency: float = 0.0
     requests: int = 0
     populations: list[set[int | None]] = field(default_factory=list)
-    """How many orders there were at each request, and how many its total tells."""
+    """How many orders there were at each request, and how many its total gives."""
     came: list[Change] = field(default_factory=list)
     """The late orders."""
     went: list[Change] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -13,7 +14,9 @@ from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import OUTER, Span, gaps
 from exporter.config.options import Settings
+from exporter.crawl.asker import Ask
 from exporter.crawl.engine import Engine
+from exporter.crawl.final_check import Read
 from exporter.errors import CertificateError, RejectedError
 from exporter.vendor.orders import PageRequest, PageResponse, Record, second_of
 from exporter.vendor.secret import Secret
@@ -27,7 +30,7 @@ class Killed(Exception):  # noqa: N818 - no error: the export was killed
 
 @dataclass
 class Run:
-    """One export of everything a server has, stopped once after so many requests if `stop_after` says so."""
+    """One export of everything a server has, stopped once after a number of requests if `stop_after` says so."""
 
     server: HostileServer
     page_size: int
@@ -38,33 +41,34 @@ class Run:
     others: dict[str, Any] = field(default_factory=dict)
     """Other settings."""
     held: dict[Span, tuple[Certificate, pa.Table]] = field(default_factory=dict)
+    checks: bool = True
+    """All is looked at again once it is committed."""
     checked: bool = False
     requests_before_check: int = 0
     engine: Engine | None = None
 
     async def export(self) -> None:
         try:
-            await self._go_on()
+            await self._resume()
         except Killed:
-            await self._go_on()
+            await self._resume()
 
-    async def _go_on(self) -> None:
+    async def _resume(self) -> None:
         self.engine = self.make_engine()
-        whole = await self.engine.freeze()
-        self.requests_before_check = self.server.requests
-        committed = sum(certificate.rows for certificate, _ in self.held.values())
-        await self.engine.cover(whole, gaps(whole, self.held), committed=committed)
-        if failure := self.engine.uncertified():
-            raise failure
-        assert not gaps(whole, self.held)
-        self.requests_before_check = self.server.requests
-        self.checked = await self.check(whole)
+        outcome = await self.engine.run(certificates=self.certificates, read=self.read)
+        if outcome.failure is not None:
+            raise outcome.failure
+        self.checked = outcome.checked
+
+    def certificates(self) -> list[Certificate]:
+        return [self.held[span][0] for span in sorted(self.held)]
+
+    def read(self, span: Span) -> pa.Table:
+        return self.held[span][1]
 
     async def check(self, whole: Span) -> bool:
         assert self.engine
-        return await self.engine.check(
-            whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
-        )
+        return await self.engine.check(whole, self.certificates, self.read)
 
     def settings(self) -> Settings:
         return Settings(
@@ -87,8 +91,8 @@ class Run:
         async def inline(function: Any, /, *args: Any) -> Any:
             return function(*args)
 
-        return Engine(
-            self.settings(),
+        return _Engine(
+            self,
             self._ask,
             commit=self._commit,
             off_loop=inline,
@@ -114,11 +118,25 @@ class Run:
         return [record for span in sorted(self.held) for record in columns.records(self.held[span][1])]
 
 
+class _Engine(Engine):
+    """Notes when the final check begins; leaves it out where a run says so."""
+
+    def __init__(self, run: Run, ask: Ask, **options: Any) -> None:
+        super().__init__(run.settings(), ask, **options)
+        self._run = run
+
+    async def check(self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Read | None) -> bool:
+        run = self._run
+        assert not gaps(whole, run.held)
+        run.requests_before_check = run.server.requests
+        return run.checks and await super().check(whole, certificates, read)
+
+
 def identities(records: list[Record]) -> Counter[tuple[str, int]]:
     return Counter((record["order_id"], second_of(record) - START) for record in records)
 
 
-def untold(run: Run, span: Span) -> int:
+def undetectable(run: Run, span: Span) -> int:
     """Return how many orders of a committed segment may be missing without any count telling it.
 
     An order that goes while a segment's pages are asked moves the later ones up, and one may slip from a page that is
@@ -147,7 +165,7 @@ def assert_certain(run: Run, span: Span) -> None:
     stable = Counter({one: count for one, count in run.server.survivors().items() if one[1] + START in span})
     missing, invented = stable - held, held - run.server.most_shown
     assert certificate.rows == len(records)
-    assert missing.total() <= untold(run, span), f"missing: {missing}"
+    assert missing.total() <= undetectable(run, span), f"missing: {missing}"
     assert not invented, f"held more often than one answer showed it: {invented}"
     assert times == sorted(times)
     assert all(time in span for time in times)
@@ -176,16 +194,16 @@ def drive(run: Run) -> bool:
 
 
 def is_crowded(run: Run) -> bool:
-    """Tell whether one page can't show all orders of some second, those of the seconds beside it included if need be.
+    """Return whether one page can't show all orders of some second, with those of the seconds around it if need be.
 
-    What neither pages nor facets tell apart then ends in exit 4. It is needed where a bound is odd or records seem to
+    What neither pages nor facets divide then ends in exit 4. It is needed where a bound is odd or records seem to
     have no order: spans are padded on both sides then.
     """
     quirks = run.server.quirks
     halved = any(certificate.way == "halves" for certificate, _ in run.held.values())
     padded = halved or quirks.open_start or quirks.open_end or quirks.hidden_fractions or quirks.sort != "obeyed"
-    beside = (-1, 0, 1) if padded else (0,)
-    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in beside)
+    around = (-1, 0, 1) if padded else (0,)
+    shown = Counter(order.moment // 1000 + step for order in run.server.orders for step in around)
     return any(count >= min(run.page_size, quirks.max_page_size) for count in shown.values())
 
 
@@ -203,7 +221,7 @@ def a_run(
     final_check: bool,
     stop_after: int | None = None,
 ) -> Run:
-    """Make a world of so many orders, up to `crowd` in a second (or more, by chance), and an export of it."""
+    """Make a world of some orders, up to `crowd` in a second (or more, by chance), and an export of it."""
     random = Random(seed)
     made: list[Order] = []
     while len(made) < orders:

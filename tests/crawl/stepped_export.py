@@ -14,7 +14,7 @@ from tests.http.hostile_line import HostileLine, ReceivedRequest
 from tests.virtual_time import SteppedLoop
 
 ANSWERS_AT_MOST = 1_000
-"""An export of few orders that goes on after so many answers will never end."""
+"""An export of few orders that continues after this number of responses will never end."""
 
 
 class SteppedExport(Run):
@@ -32,7 +32,7 @@ class SteppedExport(Run):
         return bool(self.line.waiting)
 
     def start(self) -> None:
-        """Start, or go on with what is committed, as a new process does."""
+        """Start, or resume from what is committed, as a new process does."""
         self.failed = False
         self.line.forbidden_until = -inf  # nobody has told it
         self._task = self.loop.create_task(self.export())
@@ -72,7 +72,7 @@ class SteppedExport(Run):
         self.loop.close()
 
     def _settle(self) -> None:
-        """Let the engine do all it can; time passes by itself only where nothing else can happen."""
+        """Let the engine do all it can; time passes only where nothing else can happen."""
         self.crowded = self.crowded or is_crowded(self)
         while True:
             self.timer = self.loop.run_until_idle()
@@ -99,10 +99,10 @@ class SteppedExport(Run):
 
     async def export(self) -> None:
         async with Client(self.settings(), transport=self.line, random=lambda: 0.5, wall=self._wall) as self._client:
-            await self._go_on()
+            await self._resume()
 
     def _wall(self) -> float:
-        """Count answers, so that certificates tell between which of them their own came."""
+        """Count responses, so that certificates show between which of them their own came."""
         return float(self.server.requests)
 
     async def _ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:

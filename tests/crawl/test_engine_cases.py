@@ -30,7 +30,7 @@ def made_at(*seconds: int) -> list[Order]:
 
 
 class Scripted(HostileServer):
-    """Does something before it answers the first question that a condition holds for."""
+    """Does something before it answers the first request that a condition holds for."""
 
     def prepare(self, condition: Callable[[PageRequest], bool], act: Callable[[], None]) -> None:
         self._condition, self._act = condition, act
@@ -83,7 +83,7 @@ def test_orders_after_a_crowded_second_are_found(crowd: int, segment_pages: int)
 
 
 @pytest.mark.parametrize("quirks", [HostileQuirks(), HostileQuirks(total_cap=4 * PAGE)], ids=repr)
-def test_work_goes_on_right_after_a_crowded_second(quirks: HostileQuirks) -> None:
+def test_an_export_resumes_right_after_a_crowded_second(quirks: HostileQuirks) -> None:
     server = scripted(made_at(*[-1] * 3 * PAGE, 0, 0, *range(1, 20)), quirks, seconds=20)
     run = run_on(server, segment_pages=1, final_check=False)
     run_virtual(run.export())
@@ -111,7 +111,7 @@ def test_a_full_page_of_one_second_hides_no_order_before_it_that_exclusive_bound
     assert drive(run_on(server, segment_pages=1, final_check=False))
 
 
-def test_a_full_page_of_the_second_after_a_span_hides_no_order_of_it_when_work_goes_on() -> None:
+def test_a_full_page_of_the_second_after_a_span_hides_no_order_of_it_when_resumed() -> None:
     quirks = HostileQuirks(sort="descending", open_start=True)
     server = scripted(made_at(*[1] * (PAGE + 1), *[2] * 2 * PAGE), quirks, seconds=3)
     run = run_on(server, final_check=False)
@@ -185,7 +185,7 @@ def test_a_total_at_its_cap_does_not_hide_an_order_that_goes_between_two_pages(c
     assert drive(run_on(server, final_check=False))
 
 
-def test_a_range_of_one_segment_is_asked_for_no_more_often_to_see_that_totals_go_on() -> None:
+def test_a_range_of_one_segment_is_asked_for_no_more_often_to_see_that_totals_resume() -> None:
     server = scripted(made_at(*range(3 * PAGE - 1)), HostileQuirks(), seconds=20)
     assert drive(run_on(server))
     assert server.requests == 3 + len(["tail", "final check", "final check on another connection"])
@@ -241,7 +241,7 @@ def test_a_single_second_whose_orders_go_before_the_final_check_ends_in_the_serv
     assert len(run.records()) == 1
 
 
-def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_tells() -> None:
+def test_a_late_order_balanced_by_a_deletion_between_two_pages_is_what_no_count_shows() -> None:
     server = scripted(made_at(*range(20)), HostileQuirks(), seconds=21)
 
     def swap() -> None:
@@ -266,7 +266,7 @@ def test_a_late_order_that_an_exclusive_bound_balances_is_mended_by_asking_its_w
 def test_a_late_order_does_not_make_good_what_an_exclusive_bound_leaves_out_of_a_total() -> None:
     server = scripted(made_at(*range(20)), HostileQuirks(open_end=True), seconds=20)
     late = Order(moment=2000, name="late")
-    server.prepare(lambda _: server.requests == len(["opening", "hop"]), lambda: server.insert(late))
+    server.prepare(lambda _: server.requests == len(["opening", "boundary page"]), lambda: server.insert(late))
     assert drive(run_on(server, final_check=False))
 
 
@@ -292,7 +292,7 @@ def test_a_late_order_right_before_the_range_does_not_make_good_the_total_of_one
     assert len(run.records()) == 19
 
 
-def test_an_order_beside_the_range_that_goes_meanwhile_does_not_hide_one_that_went_within() -> None:
+def test_an_order_outside_the_range_that_goes_meanwhile_does_not_hide_one_that_went_within() -> None:
     server = scripted(made_at(*range(-1, 20)), HostileQuirks(), seconds=20)
 
     def delete() -> None:
@@ -306,7 +306,7 @@ def test_an_order_beside_the_range_that_goes_meanwhile_does_not_hide_one_that_we
 
 
 @pytest.mark.parametrize("stop_after", range(1, 16))
-def test_orders_beside_the_range_are_left_out_of_the_count_when_work_goes_on(stop_after: int) -> None:
+def test_orders_outside_the_range_are_left_out_of_the_count_when_resumed(stop_after: int) -> None:
     server = scripted(made_at(-1, *range(20), 20), HostileQuirks(), seconds=20)
     run = run_on(server)
     run.stop_after = stop_after

@@ -38,7 +38,7 @@ def runs(quirks: st.SearchStrategy[HostileQuirks]) -> st.SearchStrategy[Run]:
 
 
 USELESS = ("text", "missing", "short")
-"""Totals that tell nothing."""
+"""Totals that say nothing."""
 
 
 def ways_of_lying(quirks: HostileQuirks) -> set[str]:
@@ -79,12 +79,12 @@ any_quirks = st.builds(
 """All at once; but a page that is cut short and has no total, or one as short, can't be told from a whole one."""
 
 if not settings().derandomize:
-    # What no count can tell begins with three ways of lying at once: the fixed examples hold there too, not all worlds.
+    # What no count can show begins with three ways of lying at once: the fixed examples hold there too, not all worlds.
     any_quirks = any_quirks.filter(lambda quirks: len(ways_of_lying(quirks)) < 3)
 
 
 EXAMPLES = settings(max_examples=max(250, settings().max_examples))
-"""A thousand in each run of the suite, beside those of the machine; `make test-deep` takes many more."""
+"""A thousand in each run of the suite, in addition to those of the machine; `make test-deep` takes many more."""
 
 
 @EXAMPLES

@@ -1,9 +1,9 @@
 """The model test: Hypothesis decides what becomes of each request of an export, and what changes between two of them.
 
 Answers overtake each other, fail, are refused; orders of one second come in any order; orders come late, go, change;
-the export is killed and goes on. Whatever is committed must be certain at once, as promise 1 of the design has it;
-`model_run.untold` tells the one thing that the design allows counts not to see. An export that ends otherwise than in
-exit 0 needs a reason (`SteppedExport`); and once all is calm, the same command must end well.
+the export is killed and resumed. Whatever is committed must be certain at once, as promise 1 of the design has it;
+`model_run.undetectable` counts the one thing that the design allows counts not to see. An export that ends otherwise
+than in exit 0 needs a reason (`SteppedExport`); and once all is calm, the same command must end well.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Exporting(RuleBasedStateMachine):
     def may_drift(self) -> bool:
         """Where bounds are odd, orders stay as they are: a late one may make good what a bound leaves out.
 
-        An exclusive end is found out at once, unless a total follows that tells it later.
+        An exclusive end is found out at once, unless a total follows that shows it later.
         """
         calm = not (self.export.under_way or self.export.failed)
         return calm or self.quirks == HostileQuirks() or (self.quirks.open_end and not self.export.final_check)
@@ -164,13 +164,13 @@ class Exporting(RuleBasedStateMachine):
 
     @precondition(under_way)
     @rule()
-    def kill_and_go_on(self) -> None:
+    def kill_and_resume(self) -> None:
         self.export.kill()
         self.export.start()
 
     @precondition(lambda self: self.export.failed)
     @rule()
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.export.start()
 
     @invariant()

@@ -41,7 +41,7 @@ def record(second: int) -> Record:
 
 
 class Server:
-    """An order each second, in pages of `size`; it tells `total` and goes `depth` pages deep."""
+    """An order each second, in pages of `size`; it gives `total` and goes `depth` pages deep."""
 
     def __init__(
         self, *, orders: int, total: int | None = None, size: int = 500, depth: int = 1000, date: int | None = None

@@ -70,14 +70,14 @@ class LaggingExport:
         )
         self.whole = await engine.freeze()
         try:
-            await engine.cover(self.whole, [self.whole], committed=0)
-            if engine.uncertified():
-                return False
-            return await engine.check(
-                self.whole, lambda: [self.held[span][0] for span in sorted(self.held)], lambda span: self.held[span][1]
+            outcome = await engine.run(
+                self.whole,
+                certificates=lambda: [self.held[span][0] for span in sorted(self.held)],
+                read=lambda span: self.held[span][1],
             )
         except CertificateError:
             return False
+        return outcome.checked
 
     async def _ask(self, request: PageRequest, *, urgent: bool = False, new_connection: bool = False) -> PageResponse:
         response = await self.client.ask(request, urgent=urgent)

@@ -65,19 +65,12 @@ def test_a_count_that_fits_is_not_believed_where_it_comes_with_another_order() -
     assert identities(run.records()) == {("b", 90): 1, ("c", 50): 1}
 
 
-class Uncheckedly(Run):
-    """Ends when all is committed, and looks at nothing again."""
-
-    async def check(self, whole: object) -> bool:
-        return False
-
-
 @pytest.mark.parametrize("after", range(1, 25))
 @pytest.mark.parametrize("segment_pages", [1, 3])
 def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(after: int, segment_pages: int) -> None:
-    """Another window proves, after so many requests, that there is no order."""
+    """Another window proves, after some requests, that there is no order."""
     server = scripted(made_at(*range(24)), HostileQuirks(), seconds=24)
-    run = Uncheckedly(server, page_size=PAGE, segment_pages=segment_pages)
+    run = Run(server, page_size=PAGE, segment_pages=segment_pages, checks=False)
 
     def find_out() -> None:
         assert run.engine
@@ -95,7 +88,7 @@ def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(afte
 def test_a_first_suspicion_takes_back_nothing_that_another_window_proved() -> None:
     """The seek's first suspicion (a is shown, c is hidden behind b) falls on what is known already."""
     server = interrupted(named(("a", 10), ("b", 90), ("c", 50), ("d", 95)), seconds=100)
-    run = Uncheckedly(server, page_size=2, segment_pages=1)
+    run = Run(server, page_size=2, segment_pages=1, checks=False)
     asked_by_order: list[PageRequest] = []
 
     def is_asked_by_order(request: PageRequest) -> bool:

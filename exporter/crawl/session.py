@@ -1,4 +1,4 @@
-"""What all walks of one export share: how to ask, where to judge, where certified rows go, what was given up."""
+"""What all windows of one export share: how to ask, where to judge, where certified rows go, what was given up."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ from exporter.errors import CertificateError, RejectedError
 from exporter.events import Event, Noticed, Repaired
 
 TRIES = 3
-"""How often a doubtful answer is asked for again before its span stays out of the result."""
+"""How often a doubtful response is asked for again before its span stays out of the result."""
 
 
-class Doubt(Exception):  # noqa: N818 - no error yet: another way is tried first
-    """What came can't be certified as it is; the text tells why."""
+class Doubt(Exception):  # noqa: N818 - no error yet: another strategy is tried first
+    """What came can't be certified as it is; the text says why."""
+
+
+class NothingMore(Doubt):
+    """A total promises more than all that comes."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(f"the total of {page.request} is {page.total}, but only {page.rows} records come")
 
 
 Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
@@ -29,8 +36,8 @@ Commit = Callable[[Certificate, pa.Table], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
-class CrawlContext:
-    """What the walks of one export share."""
+class Session:
+    """What the windows of one export share."""
 
     asker: Asker
     zone: Zone
@@ -42,7 +49,7 @@ class CrawlContext:
     final_check: bool
     """A total of the whole range is asked for in the end."""
     missing_at_most: int | None
-    """Go on while no more spans than so many can't be certified; None: however many."""
+    """The number of spans that may stay uncertified before the export ends; None: any."""
     missing: dict[Span, str] = field(default_factory=dict)
     """The spans that could not be certified, and why."""
     repaired: int = 0
@@ -53,7 +60,7 @@ class CrawlContext:
         return self.asker.profile
 
     async def is_whole(self, page: Page) -> bool:
-        """Return whether one answer shows all there is in its range: a snapshot.
+        """Return whether one response shows all there is in its range: a snapshot.
 
         A total alone proves that only for a page that had room for more. Otherwise the next page must be empty; and
         unless it comes with the same total, the page itself must still be the same then. Servers may also refuse the
@@ -80,7 +87,7 @@ class CrawlContext:
         return await self.is_same(page, again)
 
     async def is_same(self, one: Page, other: Page) -> bool:
-        """Tell whether two pages show the same orders, and of as many: past the end, some servers repeat the last page.
+        """Return whether two pages show the same orders of the same total: past the end, servers may repeat the last.
 
         One that answers for another range may happen to show the same, but its total is another.
         """
@@ -90,12 +97,12 @@ class CrawlContext:
         return not await self.off_loop(absent, *tables)
 
     def note_repair(self, span: Span, reason: str, by: str) -> None:
-        """Count and tell a repair."""
+        """Count and report a repair."""
         self.repaired += 1
         self.emit(Repaired(start=span.start, stop=span.stop, reason=reason, by=by))
 
     def give_up(self, span: Span, reason: str) -> None:
-        """Leave a span out; raise CertificateError when there are so many that going on is of no use."""
+        """Leave a span out; raise CertificateError when there are too many for the rest to be of use."""
         self.missing[span] = reason
         self.emit(Noticed(message=f"could not certify {span}: {reason}"))
         if self.missing_at_most is not None and len(self.missing) > self.missing_at_most:
