@@ -90,7 +90,7 @@ async def test_unfinished_work_is_resumed(results: Path, simulator: Simulator) -
     assert (before.progress.rows, before.progress.segments) == (118, 2)
     summary = await conductor.export(out, settings(simulator))
     assert (summary.complete, summary.rows) == (True, ROWS)
-    assert summary.requests < 24
+    assert summary.requests <= 28, "15 pages, those where segments meet, and looks at both edges of the range"
     manifest = verify(out)
     assert manifest.complete
     assert list(manifest.segments[:2]) == committed, "what was committed is not asked for again"

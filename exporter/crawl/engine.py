@@ -167,7 +167,7 @@ class Engine:
 
         `committed` is how many rows of the range are held already.
         """
-        check = self._silence_check = SilenceCheck(self.session, whole, self._timeline)
+        check = self._silence_check = SilenceCheck(self.session, whole, self._timeline, committed=committed)
 
         async def opened(page: Page | None) -> None:
             total = page.total if page else None

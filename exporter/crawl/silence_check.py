@@ -28,8 +28,10 @@ def spare_requests(*, rows: int, page_size: int, sent: int) -> int:
 class SilenceCheck:
     """The silences of one range."""
 
-    def __init__(self, session: Session, whole: Span, timeline: Timeline) -> None:
+    def __init__(self, session: Session, whole: Span, timeline: Timeline, *, committed: int = 0) -> None:
+        """Take the rows that earlier runs hold as `committed`: their pages are no part of this run's promise."""
         self._session = session
+        self._committed = committed
         self._whole = whole
         self._timeline = timeline
         self._asked: set[Span] = set()
@@ -61,7 +63,7 @@ class SilenceCheck:
             return True
         if not profile.ascending:
             return False
-        spare = spare_requests(rows=rows, page_size=profile.page_size, sent=asker.requests)
+        spare = spare_requests(rows=rows - self._committed, page_size=profile.page_size, sent=asker.requests)
         at_most = min(MORE_THAN_PAGES, max(spare, 0 if self._asked else 1))
         wanted = silences(self._whole, self._timeline, proven=self._proven(rows))
         fitting = (span for span in wanted if profile.longest is None or span.seconds <= profile.longest)

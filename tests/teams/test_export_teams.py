@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +247,79 @@ def test_a_folder_of_teams_opens_everywhere_with_the_column_team(url: str, tmp_p
     dataset = ds.dataset("out", partitioning="hive", format="parquet")
     assert dataset.to_table(columns=["team"]).num_rows == result.rows
     assert pd.read_parquet("out")["team"].value_counts().to_dict() == each
+
+
+def test_commands_name_the_teams_that_fail(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = str(configuration(tmp_path, url, keys=("simulator-1", "wrong")))
+    assert main(["check", "--config", config, "--json"]) == 3
+    checked = orjson.loads(capsys.readouterr().out)
+    assert (checked["failed"], checked["teams"]["t2"]["exit"]) == (1, 3)
+    assert main(["plan", "--config", config]) == 3
+    shown = capsys.readouterr()
+    assert "all at once" in shown.out
+    assert "team t2: the API refused the key" in shown.err
+    assert main(["plan", "--config", config, "--by", "month"]) == 2
+    assert main(["run", "out", "--config", config]) == 3
+    shown = capsys.readouterr()
+    assert "1 of 2 teams complete" in shown.out
+    assert "team t2 failed, exit 3: the API refused the key" in shown.err
+    assert main(["status", "out"]) == 0
+    assert "unfinished" in capsys.readouterr().out
+    assert main(["status", "out", "--json"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["teams"]["t1"]["state"] == "complete"
+
+
+def test_verify_of_teams_refuses_what_it_cannot_compare(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(configuration(tmp_path, url))
+    assert main(["run", "out", "--config", config, "--quiet"]) == 0
+    assert main(["verify", "out"]) == 0
+    assert "of 2 teams" in capsys.readouterr().out
+    assert main(["verify", "out", "--expect", "0" * 64]) == 2
+    assert main(["verify", "out", "--online"]) == 4
+    assert "the configuration has no such team" in capsys.readouterr().err
+    assert main(["run", "out", "--only", "t1"]) == 2
+    assert "--only chooses among teams" in capsys.readouterr().err
+
+
+def test_an_out_of_teams_is_no_out_of_one(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = str(configuration(tmp_path, url))
+    assert main(["run", "out", "--config", config, "--quiet"]) == 0
+    monkeypatch.setenv("DUOPLUS_API_KEY", "simulator-1")
+    assert main(["run", "out", "--base-url", url, "--quiet"]) == 2
+    assert main(["run", "one.parquet", "--config", config]) == 2
+
+
+def test_python_refuses_wrong_teams_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(ConfigError, match="names no team"):
+        exporter.run("out", teams={}, base_url=url)
+    with pytest.raises(ConfigError, match="team a: there is no API key"):
+        exporter.run("out", teams={"a": {}}, base_url=url)
+    with pytest.raises(ConfigError, match="have the same key"):
+        exporter.run("out", teams={"a": {"api_key": "k"}, "b": {"api_key": "k"}}, base_url=url)
+    assert not Path("out").exists()
+
+
+def test_a_notebook_shows_the_teams_as_a_table(url: str) -> None:
+    keys = {"a": {"api_key": "simulator-1"}, "b": {"api_key": "wrong"}}
+    result = exporter.run("out", teams=keys, base_url=url, rate=1e6, end="2025-12-01")  # type: ignore[arg-type]
+    shown = result._repr_html_()
+    assert "<th>a</th>" in shown
+    assert "failed: the API refused the key" in shown
+
+
+def test_few_open_files_bound_the_teams_at_once(tmp_path: Path, url: str) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); "
+        "from exporter.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "run", "out", "--config", str(configuration(tmp_path, url))]
+    # 80 files are enough for two teams: 2 x 8 + 64
+    assert "at once" not in subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    shutil.rmtree("out")
+    few = [*command[:2], program.replace("(80, 80)", "(79, 79)"), *command[3:]]
+    assert "1 teams at once: `ulimit -n`" in subprocess.run(few, check=True, capture_output=True, text=True).stderr
 
 
 def test_a_failed_team_is_in_the_result(url: str) -> None:
