@@ -17,6 +17,7 @@ import pytest
 import exporter
 from exporter import export as conductor
 from exporter.config.options import Settings
+from exporter.http.client import Client
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import Simulator, serving
 from exporter.store import status
@@ -24,11 +25,13 @@ from exporter.store.disk import Disk
 from exporter.store.spool import Spool
 from exporter.store.status import State
 from exporter.store.verify import verify
+from exporter.vendor.orders import PageResponse, second_of
 from tests.exporting import assert_exact, files_below, held, identities, settings_for
 
 FIXTURES = Path(__file__).parent / "fixtures" / "version_0_1"
 ADDRESS = "http://127.0.0.1:8765"
 ROWS = 400
+PAGE = 20
 FINISHED = ["orders", "orders.parquet"]
 
 
@@ -57,7 +60,7 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def settings(simulator: Simulator, **options: Any) -> Settings:
-    return settings_for(simulator, page_size=20, segment_pages=3, **options)
+    return settings_for(simulator, page_size=PAGE, segment_pages=3, **options)
 
 
 @pytest.mark.parametrize("name", FINISHED)
@@ -80,7 +83,16 @@ async def test_the_same_query_finds_it_complete_and_sends_nothing(
     assert content(results) == files
 
 
-async def test_unfinished_work_is_resumed(results: Path, simulator: Simulator) -> None:
+async def test_unfinished_work_is_resumed(results: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    ask = Client.ask
+
+    async def watched(self: Client, *arguments: Any, **options: Any) -> PageResponse:
+        response = await ask(self, *arguments, **options)
+        seen.extend(map(second_of, response.records))
+        return response
+
+    monkeypatch.setattr(Client, "ask", watched)
     out = results / "unfinished"
     with Disk().read_only(results / ".unfinished.exporter" / "spool") as file:
         committed = Spool(file).segments
@@ -91,6 +103,7 @@ async def test_unfinished_work_is_resumed(results: Path, simulator: Simulator) -
     summary = await conductor.export(out, settings(simulator))
     assert (summary.complete, summary.rows) == (True, ROWS)
     assert summary.requests <= 28, "15 pages, those where segments meet, and looks at both edges of the range"
+    assert sum(second < committed[-1].span.stop for second in seen) < PAGE, "a page shows the team; no more comes again"
     manifest = verify(out)
     assert manifest.complete
     assert list(manifest.segments[:2]) == committed, "what was committed is not asked for again"

@@ -152,6 +152,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
                 f"{path} is of version {version}; this program knows {FORMAT} and leaves it alone",
                 hint="use a newer version of the exporter",
             )
+        ZoneInfo(value["timezone"])  # raises where there is no such zone
         manifest = typed(
             Manifest,
             {
@@ -171,7 +172,7 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
         ]
         if value.pop("sha256") != _checksum(value) or _text(value) != text:
             wrong.append(f"{path.name}: its text was changed, its checksum is of another one")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError) as error:
         raise CertificateError(f"{path} is no manifest that can be read: {error}") from error
     return manifest, wrong
 
