@@ -41,7 +41,7 @@ def report(
         from exporter.delivery.report import write
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"a report needs {error.name}, which is not installed", hint=f"pip install {error.name}"
+            f"a report needs {error.name}, which is not installed", hint="pip install jinja2 matplotlib"
         ) from error
     results = finished(out)
     file = Path(f"{Path(out)}.html") if output is None else output
