@@ -98,5 +98,6 @@ async def test_bursts_of_signals_leave_no_traceback(tmp_path: Path) -> None:
             _, stderr = await process.communicate()
             assert b"Traceback" not in stderr, stderr.decode()
             assert b"Exception ignored" not in stderr, stderr.decode()
-            assert stderr.count(b"error: stopped by") == 1
+            # a signal that comes after the export's own handlers ends the process as it ends any other
+            assert stderr.count(b"error: stopped by") == 1 or (process.returncode or 0) < 0
             assert process.returncode in {129, 130, 143, -signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM}
