@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.columns import decode, deep_json, extras, gather, records, schema, seconds, typed
+from exporter.columns import decode, deep_json, extras, gather, last_of, records, schema, seconds, typed
 from exporter.columns.record_codec import canonical, cells_of, row_of
 from exporter.columns.table import with_times_as
 from exporter.columns.text_formats import parse_time
@@ -66,6 +66,16 @@ def test_the_fast_way_gives_the_rows_that_plain_python_gives(
     expected = pa.Table.from_pylist(rows, schema=with_times_as(pa.int64(), target)).cast(target)
     made = typed([gather(page) for page in pages], timezone=timezone, language=language)
     assert made.equals(expected, check_metadata=True)
+
+
+@given(pages=PAGES, count=st.integers(1, 4))
+def test_the_last_records_of_a_page_are_those_of_a_page_of_them(pages: list[list[Record]], count: int) -> None:
+    for page in pages:
+        count = min(count, len(page))
+        if count:
+            ending = last_of(gather(page), count)
+            assert len(ending) == count
+            assert list(records(typed([ending], timezone="Asia/Shanghai", language="en"))) == page[-count:]
 
 
 @given(page=st.lists(USUAL, min_size=1, max_size=6), change=CHANGES, language=LANGUAGES)
