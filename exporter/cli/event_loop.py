@@ -24,14 +24,15 @@ def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it; a signal that asks to stop cancels it and raises `Stopped` once it has cleaned up."""
     import asyncio
 
-    stopped: list[int] = []
+    stopped: list[Stopped] = []
 
     async def main() -> Result:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def stop(number: int, _frame: FrameType | None) -> None:
-            stopped.append(number)
-            if task is not None and len(stopped) == 1:
+            this = Stopped(number)
+            stopped.append(this)
+            if task is not None and stopped[0] is this:  # another signal may come between these two lines
                 loop.call_soon_threadsafe(task.cancel)
 
         # Not the loop's own handlers: when it closes, it would leave the system's, which end the process.
@@ -43,7 +44,7 @@ def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(main())
     except BaseException as error:
         if stopped:
-            raise Stopped(stopped[0]) from error
+            raise stopped[0] from error
         raise
     finally:
         if stopped:

@@ -9,8 +9,11 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -76,6 +79,34 @@ def test_signals_during_the_cleaning_up_of_a_loop_change_nothing() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 130
     assert cleaned == ["to the end"]
+
+
+@pytest.mark.parametrize("line", range(3))
+def test_a_signal_within_the_handler_of_another_does_not_undo_it(line: int) -> None:
+    """Python runs the handler of a second signal between any two lines of the first one's."""
+    reached: list[int] = []
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if frame.f_code.co_name != "stop":
+            return None
+        if event == "line" and len(reached) <= line:
+            reached.append(frame.f_lineno)
+            if len(reached) > line:
+                signal.raise_signal(signal.SIGTERM)
+        return interrupt
+
+    async def work() -> None:
+        sys.settrace(interrupt)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            sys.settrace(before)
+        await asyncio.sleep(PATIENCE / 10)
+
+    before = sys.gettrace()
+    with signals_raise(), pytest.raises(Stopped):
+        until_stopped(work())
+    assert len(reached) == line + 1
 
 
 async def test_bursts_of_signals_leave_no_traceback(tmp_path: Path) -> None:
