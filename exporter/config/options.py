@@ -8,10 +8,11 @@ it. A default is declared with its option and nowhere else. No module below chec
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypedDict, get_args, get_type_hints
 
 from exporter.config import parsers
@@ -305,10 +306,13 @@ class Options(QueryOptions, ConnectionOptions, RunOptions, total=False):
     api_key: Annotated[str, Option("The key, instead of the environment's.", parsers.text)]
 
 
-def options_of(*groups: type) -> dict[str, Option]:
+@cache
+def options_of(*groups: type) -> Mapping[str, Option]:
     """Return the options of some groups by name, in the order of their declaration."""
-    return {
-        name: next(one for one in get_args(hint) if isinstance(one, Option))
-        for group in groups
-        for name, hint in get_type_hints(group, include_extras=True).items()
-    }
+    return MappingProxyType(
+        {
+            name: next(one for one in get_args(hint) if isinstance(one, Option))
+            for group in groups
+            for name, hint in get_type_hints(group, include_extras=True).items()
+        }
+    )

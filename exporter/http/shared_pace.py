@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import orjson
@@ -70,7 +71,9 @@ def join(settings: Settings, *, on_event: Callable[[Event], None], folder: Path 
         return None
 
 
+@cache
 def _forget(folder: Path) -> None:
+    """Remove the files of exports that ended long ago: once a process is enough, however many teams it serves."""
     for old in folder.iterdir():
         with suppress(OSError):  # another export may have been faster
             if old.stat().st_mtime < time.time() - FORGOTTEN:

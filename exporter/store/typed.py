@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -12,7 +13,7 @@ Made = TypeVar("Made")
 
 def typed(kind: type[Made], values: Mapping[str, Any]) -> Made:
     """Return a dataclass made of JSON values; raise TypeError that names a field that is missing or of another type."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
     wanted = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # it is a dataclass
     if unknown := values.keys() - wanted.keys():
         raise TypeError(f"{', '.join(sorted(unknown))}: not known in a {kind.__name__}")
@@ -25,6 +26,12 @@ def typed(kind: type[Made], values: Mapping[str, Any]) -> Made:
         elif field.default is MISSING and field.default_factory is MISSING:
             raise TypeError(f"{name} of a {kind.__name__} is missing")
     return kind(**made)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Return what a class says its fields are: once a class, for it takes longer than reading the values."""
+    return get_type_hints(kind)
 
 
 def fits(value: Any, hint: Any) -> bool:
