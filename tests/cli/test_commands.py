@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
+from exporter.events import Noticed
+from exporter.progress.reporter import watching
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 
@@ -57,6 +60,8 @@ def test_an_export_does_not_import_pandas(pages: str) -> None:
     program = f"""
 import sys
 from exporter.cli import main
+from exporter.events import Noticed
+from exporter.progress.reporter import watching
 assert main(["run", "orders", "--quiet", "--page-size", "100", "--segment-pages", "{pages}"]) == 0
 assert "pandas" not in sys.modules
 """
@@ -85,6 +90,43 @@ def test_verify_finds_a_changed_byte(capsys: pytest.CaptureFixture[str], tmp_pat
     (tmp_path / "orders.parquet").write_bytes(content)
     assert main(["verify", "orders.parquet"]) == 4
     assert "its bytes were changed" in capsys.readouterr().err
+
+
+def test_verify_compares_the_manifest_with_a_checksum_that_was_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    told(capsys, "run", "orders", "--quiet")
+    kept = hashlib.sha256((tmp_path / "orders" / "_manifest.json").read_bytes()).hexdigest()
+    assert "2,600 orders" in told(capsys, "verify", "orders", "--expect", kept)
+    told(capsys, "run", "orders", "--quiet", "--overwrite", "--type", "refund")
+    assert main(["verify", "orders", "--expect", kept]) == 4
+    assert f"not {kept}" in capsys.readouterr().err
+    assert main(["verify", "orders", "--expect", "abc"]) == 2
+    assert "--expect is 'abc', no SHA-256" in capsys.readouterr().err
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+
+
+@FULL
+def test_a_log_that_cannot_be_written_is_named_before_anything_is_sent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["run", "orders", "--log-file", "/dev/full"]) == 2
+    assert "the log file /dev/full can't be written" in capsys.readouterr().err
+    assert not (tmp_path / "orders").exists()
+
+
+@FULL
+def test_a_log_on_a_disk_that_fills_up_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+
+    with watching(None, log_file=path, opening="run orders") as progress:
+        assert path.read_text().endswith("run orders\n")
+        path.unlink()
+        path.symlink_to("/dev/full")
+        progress(Noticed(message="the disk is full"))
+    assert path.is_symlink()
 
 
 def test_a_complete_result_is_not_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
