@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := $(VENV)/audit
+PARALLEL := --numprocesses auto --dist worksteal
 PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -20,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## export from the simulator, with the live bar, and show the result
 	$(BIN)/exporter demo
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole test suite, on all cores
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-deep: $(READY)  ## the model tests with many more examples
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py
@@ -35,7 +36,7 @@ storm: $(READY)  ## kill, stop and damage whole exports at random, then fuzz wha
 
 coverage: $(READY)  ## the whole test suite; fails below 95% of the branches of exporter/ outside the simulator
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python tests/branch_floor.py
