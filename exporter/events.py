@@ -53,7 +53,7 @@ class Refused:
     count: int
     pause: float
     persistent: bool
-    """Refusals go on although the pace is right: another client seems to use this key."""
+    """Refusals continue although the pace is right: another client seems to use this key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

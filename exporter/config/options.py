@@ -68,7 +68,7 @@ class Settings:
     rate: float = _default_of("rate")
     """Requests a second."""
     concurrency: int | None = _default_of("concurrency")
-    """Requests in flight at most; None: as many as raise the throughput, found out while running."""
+    """Requests in flight at most; None: the number that raises the throughput, found out while running."""
     timeout: float = _default_of("timeout")
     max_attempts: int = _default_of("max_attempts")
     patience: float = _default_of("patience")

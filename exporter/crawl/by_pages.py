@@ -124,7 +124,7 @@ class ByPages:
     async def _counts(self, found: Found, second: int) -> bool:
         """Return whether the closed range counted its last second; ask if no response has shown that, nor a total will.
 
-        Otherwise a late order could make good the total where the bound leaves out one of that second.
+        Otherwise a late order could make up the total where the bound leaves out one of that second.
         """
         session = self._session
         if session.profile.end_in or session.final_check:

@@ -1,4 +1,4 @@
-"""Write a file beside others: under another name first, synced, then renamed, and never into a result."""
+"""Write a file next to others: under another name first, synced, then renamed, and never into a result."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Pacer:
 
     @property
     def persistent(self) -> bool:
-        """Refusals go on although the pace is right: somebody else seems to use the key."""
+        """Refusals continue although the pace is right: somebody else seems to use the key."""
         return self._in_a_row >= PERSISTENT or self.margin >= self.gap
 
     def statistics(self) -> PaceStatistics:

@@ -69,7 +69,7 @@ class SharedPace(Protocol):
         """Record that the request left, and free the slots after it."""
 
     def pause(self, until: float) -> bool:
-        """Let nobody leave before a moment; return whether the others could be told."""
+        """Let nobody leave before a moment; return whether the others could be informed."""
 
     def close(self) -> None:
         """Let go of what is shared."""

@@ -128,7 +128,7 @@ class FilePace:
             self._save((self._owner, self._lease_until))
 
     def pause(self, until: float) -> bool:
-        """Let nobody leave before a moment; return whether the others could be told."""
+        """Let nobody leave before a moment; return whether the others could be informed."""
         self._paused_until = max(self._paused_until, until)
         if self._file is None or self._holding:  # the departure under way records it
             return True

@@ -1,4 +1,4 @@
-"""Hand committed segments on to the parts, in order of time, in another thread, while the export goes on.
+"""Hand committed segments on to the parts, in order of time, in another thread, while the export continues.
 
 Segments are handed on a row group at a time. Until then their rows wait: in memory while the budget that all exports of
 the process share allows it, else in the spool, from which they are read back.

@@ -64,7 +64,7 @@ class Spool:
         self.ready: str | None = None
         """SHA-256 of the manifest of the result that was made of these segments, once it is about to be published."""
         self.expected: int | None = None
-        """How many orders the range has, as far as the latest run was told."""
+        """The number of orders in the range, if the latest run learned it."""
         end = 0
         while frame := _frame_at(file, end):
             self._take(frame.value, end)

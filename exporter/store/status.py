@@ -34,7 +34,7 @@ class State(StrEnum):
 class Unfinished:
     """An unfinished export: its query, its range (None while an open end is not fixed), what it has, what is left.
 
-    `expected` is how many orders the range has, as far as the latest run was told; None: it was not.
+    `expected` is the number of orders in the range, if the latest run learned it, else None.
     """
 
     query: Mapping[str, Any]

@@ -14,7 +14,7 @@ from typing import Self
 TICK = 0.05
 """Seconds between two looks at the loop."""
 LATE = 0.02
-"""A loop that is so many seconds late on average has no time for another team."""
+"""A loop that is later than this on average, in seconds, has no time for another team."""
 STEP = 32
 """Teams that are admitted in one tick at most, so that each tick shows what the last ones cost."""
 WEIGHT = 0.3

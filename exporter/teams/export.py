@@ -95,7 +95,7 @@ async def _shared(teams: Mapping[str, Settings]) -> AsyncIterator[Resources]:
 
 
 def _places(teams: int, on_event: Callable[[Event], None]) -> int:
-    """Return how many teams may be open at once: all, or as many as the process may have files for."""
+    """Return how many teams may be open at once: all, or those that the process may have files for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = teams * FILES_A_TEAM + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -100,7 +100,7 @@ def bar_width(periods: Sequence[str]) -> float:
 
 
 def period_ticks(axes: Axes, periods: Sequence[str], at_most: int = 13) -> None:
-    """Name the periods below the bars, as many as fit."""
+    """Name those periods below the bars that there is space for."""
     step = math.ceil(len(periods) / at_most)
     axes.set_xticks(range(0, len(periods), step), periods[::step])
     axes.set_xlim(-0.6, len(periods) - 0.4)

@@ -25,7 +25,7 @@ POLICY = "default-src 'none'; style-src '{hash}'; base-uri 'none'; form-action '
 def render(sections: Sequence[Section], *, version: str, listed: int | None = None) -> bytes:
     """Return the page of some results; the same sections give the same bytes.
 
-    With `listed` it is a summary of at most so many of them, without their sections.
+    With `listed` it is a summary of at most that number of them, without their sections.
     """
     environment = _environment()
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
