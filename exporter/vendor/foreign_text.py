@@ -25,8 +25,8 @@ CUT_PART = 4
 """… and at the beginning or the end of a text, where a cut may have gone through the key."""
 REMOVED = "***"
 
-_USER = re.compile(r"(?<=://)[^/?#\s]*@")
-_QUERY = re.compile(r"(://[^?\s\"'<>]*\?)[^\s\"'<>]+")
+_USER = re.compile(r"(?<=://)[^\s\"'<>]*@")
+_QUERY = re.compile(r"(://[^?#\s\"'<>]*[?#])[^\s\"'<>]+")
 
 
 def shown(text: str | bytes, secret: Secret | None = None) -> str:
@@ -37,7 +37,10 @@ def shown(text: str | bytes, secret: Secret | None = None) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text without what URLs in it may hide secrets in: name and password before the host, and the query."""
+    """Return a text without the parts of URLs in which secrets are: before an `@`, and after a `?` or a `#`.
+
+    A secret itself may have slashes, so all before the last `@` is removed.
+    """
     return _QUERY.sub(rf"\1{REMOVED}", _USER.sub(f"{REMOVED}@", text))
 
 

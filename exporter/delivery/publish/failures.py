@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 
@@ -26,6 +27,7 @@ SECRETS = (
 
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
+_DENIED = re.compile(r"status code: 40[13]\b|Permission denied")
 _PREFIX = re.compile(r"^Generic [\w-]+ error: ")
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _METADATA_HOSTS = ("169.254.169.254", "metadata.google.internal", "metadata/identity")
@@ -49,7 +51,7 @@ def failure(error: BaseException, *, doing: str, url: str, environ: Mapping[str,
 def words(error: BaseException, *, environ: Mapping[str, str]) -> str:
     """Return the store's own words: code and message of its response, or the first line of what the library says."""
     text = str(error).partition("\n\nDebug source")[0]
-    parts = [found[1] for found in (_CODE.search(text), _MESSAGE.search(text)) if found]
+    parts = [html.unescape(found[1]) for found in (_CODE.search(text), _MESSAGE.search(text)) if found]
     said = without_credentials(": ".join(parts) if parts else _PREFIX.sub("", text).strip())
     for name in SECRETS:
         if secret := environ.get(name):
@@ -64,8 +66,7 @@ def _hint(error: BaseException) -> str:
         return _BUCKET
     if any(host in text for host in _METADATA_HOSTS):  # asked for credentials only where none are set
         return _CREDENTIALS
-    denied = {"PermissionDeniedError", "UnauthenticatedError", "PermissionError"}
-    return _RIGHTS if type(error).__name__ in denied else _AGAIN
+    return _RIGHTS if isinstance(error, PermissionError) or _DENIED.search(text) else _AGAIN
 
 
 def _code(text: str) -> str | None:

@@ -50,7 +50,7 @@ class Location:
                 hint=f"it begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}",
             )
         scheme, host, path = found["scheme"].lower(), found["host"], found["path"]
-        if "@" in host or found["rest"]:
+        if found["rest"] or (scheme != FILE and "@" in url):
             raise ConfigError(
                 f"{address} holds more than a bucket and a path",
                 hint="credentials come from the environment, such as AWS_ACCESS_KEY_ID, never from the address",

@@ -23,6 +23,8 @@ from exporter.store.finished import Results, finished
 from exporter.store.manifest import NAME, Manifest, loads
 from exporter.store.verify import bytes_differ, check_manifest, raise_if_wrong
 
+_SEND_AGAIN = "publish the result again: what is not whole is sent again"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Member:
@@ -31,6 +33,10 @@ class _Member:
     manifest: Manifest
     text: bytes
     keys: tuple[str, ...]
+
+
+_Members = list[tuple[str | None, _Member]]
+"""The results by team; of one result without teams, the name is None."""
 
 
 def results_of(out: str | os.PathLike[str]) -> Results:
@@ -45,17 +51,16 @@ def results_at(url: str) -> Results:
     can't be read.
     """
     storage, pointer, members = _current(url)
+    if lost := _lost(storage, pointer, members):
+        raise CertificateError(f"these parts in {storage.location} are missing or not whole: {lost}", hint=_SEND_AGAIN)
     return [(team, _result(storage, member, storage.location.path(_folder(pointer, team)))) for team, member in members]
 
 
 def open_at(url: str) -> Result:
     """Return what is published at a URL as one result; raise OutputError if part of it is missing too."""
     storage, pointer, members = _current(url)
-    there = storage.stored(pointer.folder)
-    if lost := [key for key, size in _sizes(members) if key not in there or there[key].size != size]:
-        raise OutputError(
-            f"{', '.join(lost)} in {storage.location} is missing or not whole", hint="publish the result again"
-        )
+    if lost := _lost(storage, pointer, members):
+        raise OutputError(f"{lost} in {storage.location} is missing or not whole", hint=_SEND_AGAIN)
     results = {team: _result(storage, one, storage.location.path(_folder(pointer, team))) for team, one in members}
     if None in results:
         return results[None]
@@ -164,6 +169,12 @@ def _result(storage: Storage, member: _Member, out: Path) -> Result:
     )
 
 
+def _lost(storage: Storage, pointer: Pointer, members: _Members) -> str:
+    """Return which parts are missing or of another size, from their names and sizes alone."""
+    there = storage.stored(pointer.folder)
+    return ", ".join(key for key, size in _sizes(members) if key not in there or there[key].size != size)
+
+
 def _sizes(members: _Members) -> Iterator[tuple[str, int]]:
     for _, member in members:
         yield from zip(member.keys, (part.bytes for part in member.manifest.parts), strict=True)
@@ -175,6 +186,3 @@ def _folder(pointer: Pointer, team: str | None) -> str:
 
 def _of(team: str | None) -> str:
     return "" if team is None else f"team {team}: "
-
-
-_Members = list[tuple[str | None, _Member]]

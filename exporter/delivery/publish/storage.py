@@ -202,8 +202,8 @@ class _Folder(Storage):
         path = self._root / LOCK
         lock = Lock.take(path, self._disk)
         try:
-            for rest in self._root.glob(f"{VERSIONS}/**/*#[0-9]*"):  # obstore's own, of a publisher that was killed
-                self._disk.unlink(rest)
+            for path_of_rest in filter(_is_rest, self._root.glob(f"{VERSIONS}/**/*.parquet#*")):
+                self._disk.unlink(path_of_rest)
             yield
         finally:
             if lock.is_in_place:
@@ -227,6 +227,11 @@ class _Folder(Storage):
             return False
         self._disk.write_whole(self._root / key, content)
         return True
+
+
+def _is_rest(path: Path) -> bool:
+    """Return whether a file is what obstore had written of another one when its process was killed."""
+    return path.name.rpartition("#")[2].isdecimal()
 
 
 def chunk_bytes(size: int) -> int:
