@@ -23,6 +23,8 @@ from exporter.delivery.publish.location import Location
 from exporter.delivery.publish.publisher import Published, publish
 from exporter.delivery.publish.version import Upload, Version
 from exporter.errors import CertificateError, DiskError, OutputError, StorageError
+from exporter.simulator import SimulatorOptions
+from exporter.simulator.child_process import serving_apart
 from exporter.store import RunFacts
 from tests.delivery.places import Bucket, Folder, Place
 from tests.store import orders
@@ -158,6 +160,28 @@ def test_teams_are_published_as_one(place: Place, capsys: pytest.CaptureFixture[
     place.write(f"{folder}/team=b/part-00000.parquet", b"PAR1")
     with pytest.raises(CertificateError, match=r"team b: part-00000\.parquet has 4 bytes"):
         published.verify_at(place.url)
+    place.remove(f"{folder}/team=b/_manifest.json")
+    with pytest.raises(CertificateError, match=r"team=b/_manifest\.json is missing"):
+        exporter.open(place.url)
+
+
+def test_a_published_result_is_compared_with_the_api_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path}/shared"
+    with serving_apart(SimulatorOptions(rows=700, key="the-key-of-7f3a")) as api:
+        monkeypatch.setenv("DUOPLUS_API_KEY", "the-key-of-7f3a")
+        exits("run", "orders", "--base-url", api, "--rate", "1e6", "--quiet", code=0)
+        publish(Path("orders"), url)
+        exits("verify", url, "--online", "--rate", "1e6", code=0)
+    assert capsys.readouterr().out.splitlines()[1] == "the API's totals are the same"
+
+
+def test_where_nothing_is_published_nothing_is_opened(place: Place) -> None:
+    for read in (exporter.open, published.results_of, published.verify_at):
+        with pytest.raises(OutputError, match=f"nothing is published at {place.url}"):
+            read(place.url)
+    assert place.names() == set()
 
 
 # Again, and after a stop
@@ -387,17 +411,21 @@ def test_a_file_that_changes_meanwhile_is_not_published(place: Place, monkeypatc
     assert "_current.json" not in place.names()
 
 
-@pytest.mark.parametrize("change", [lambda content: content[:-1] + b"x", lambda content: content + b"x"])
+CHANGES = [lambda content: content[:-1] + b"x", lambda content: content + b"x", lambda _: None]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["changed", "longer", "lost"])
 def test_what_the_store_has_is_compared_with_what_was_sent(
-    place: Place, change: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+    place: Place, change: Callable[[bytes], bytes | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = storage.Storage.put
 
     def damaging(self: storage.Storage, key: str, source: Any, *, size: int) -> None:
-        put(self, key, change(source if isinstance(source, bytes) else source.read_bytes()), size=size)
+        if (content := change(source if isinstance(source, bytes) else source.read_bytes())) is not None:
+            put(self, key, content, size=size)
 
     monkeypatch.setattr(storage.Storage, "put", damaging)
-    with pytest.raises(StorageError, match="is not what was sent"):
+    with pytest.raises((StorageError, DiskError), match="is not what was sent|could not open"):
         publish(result(Path("old"), OLD), place.url)
     assert "_current.json" not in place.names()
 

@@ -214,7 +214,7 @@ class _Folder(Storage):
     def put(self, key: str, source: Path | bytes, *, size: int) -> None:
         super().put(key, source, size=size)
         path = self._root / key
-        with self._disk.append(path) as file:
+        with self._disk.read_only(path) as file:
             file.sync()
         folder = path.parent
         while folder != self._root.parent:
