@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from exporter.cli.app import chosen, command
+from exporter.cli.event_loop import in_thread
 from exporter.cli.reporting import say
 from exporter.config.options import OutputOptions
 from exporter.progress.text import table
@@ -54,8 +56,11 @@ def diff(
     An order has changed if its status or expired_at has; another countdown alone is none. Each is a folder, a file, a
     folder of teams, or the URL that one was published at.
     """
+    from exporter.delivery.publish.location import is_url
+
     shown = chosen(given).values
-    found = _compared(old, new, output)
+    work = partial(_compared, old, new, output)
+    found = in_thread(work) if is_url(old) or is_url(new) else work()
     for note in () if shown["quiet"] else found.notes:
         say(f"note: {note}")
     if shown["json"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from exporter.cli.app import chosen, command
-from exporter.cli.event_loop import until_stopped
+from exporter.cli.event_loop import in_thread
 from exporter.cli.reporting import say
 from exporter.config.options import OutputOptions
 from exporter.progress.text import counted, size
@@ -46,8 +46,6 @@ def publish(
     What is there whole is not sent again, so the same command resumes. Readers see the old version or the new one.
     Needs the extra `publish`.
     """
-    from anyio import to_thread
-
     from exporter.delivery.publish.publisher import publish as published
 
     shown = chosen(given).values
@@ -57,7 +55,7 @@ def publish(
             say(f"sent {upload.key} ({size(upload.size)})")
 
     work = partial(published, Path(out), url, overwrite=overwrite, prune=prune, on_sent=report)
-    made = until_stopped(to_thread.run_sync(work, abandon_on_cancel=True))
+    made = in_thread(work)
     if shown["json"]:
         print(json.dumps({"out": str(out), **asdict(made)}, ensure_ascii=False))
     elif not shown["quiet"]:

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
-from exporter.cli.event_loop import asking
+from exporter.cli.event_loop import asking, in_thread
 from exporter.cli.reporting import current
 from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
@@ -63,7 +63,7 @@ def verify(
     if is_url(out):
         from exporter.delivery.publish.published import verify_at
 
-        by_team = verify_at(str(out), expect=expect)
+        by_team = in_thread(partial(verify_at, str(out), expect=expect))
         if None not in by_team:
             read = {str(team): partial(_as_it_is, manifest) for team, manifest in by_team.items()}
             return _verify_teams(out, read, options, given, online=online)

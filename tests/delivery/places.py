@@ -44,6 +44,7 @@ class Folder:
         return (self.path / key).read_bytes()
 
     def write(self, key: str, content: bytes) -> None:
+        (self.path / key).parent.mkdir(exist_ok=True)
         (self.path / key).write_bytes(content)
 
     def remove(self, key: str) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pytest
+from pyarrow.fs import S3FileSystem
 
 import exporter
 from exporter.cli import main
@@ -114,6 +116,14 @@ def test_the_pattern_is_what_other_tools_read(tmp_path: Path) -> None:
         ("b", 60),
     ]
     assert sorted(pl.read_parquet(several, hive_partitioning=True)["team"].unique()) == ["a", "b"]
+
+
+def test_the_pattern_is_what_other_tools_read_from_a_bucket(bucket: Bucket) -> None:
+    pattern = publish(result(Path("old"), OLD), bucket.url).pattern
+    assert len(pl.read_parquet(pattern, storage_options={"aws_allow_http": "true"})) == 60
+    s3 = S3FileSystem(endpoint_override=bucket.server.url, region="us-east-1")
+    folder = pattern.removeprefix("s3://").removesuffix("/*.parquet")
+    assert len(pd.read_parquet(folder, filesystem=s3, dtype_backend="pyarrow")) == 60
 
 
 def test_a_result_in_one_file_keeps_its_name(place: Place) -> None:
@@ -334,21 +344,19 @@ def test_a_version_is_not_pruned_once_another_result_stands(place: Place, monkey
     assert exporter.open(place.url).to_arrow() == exporter.open(old).to_arrow()
 
 
-@pytest.mark.parametrize("folder", [False, True], ids=["bucket", "folder"])
-def test_of_two_processes_one_exits_with_5(bucket: Bucket, folder: bool, tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/shared" if folder else bucket.url
+def test_of_two_processes_one_exits_with_5(bucket: Bucket) -> None:
     result(Path("old"), OLD)
     result(Path("new"), NEW)
     command = [sys.executable, "-m", "exporter", "publish", "--quiet"]
     both = [
-        subprocess.Popen([*command, out, url], stderr=subprocess.PIPE, text=True, env={**os.environ})
+        subprocess.Popen([*command, out, bucket.url], stderr=subprocess.PIPE, text=True, env={**os.environ})
         for out in ("old", "new")
     ]
     errors = {process.communicate()[1] for process in both}
     assert sorted(process.returncode for process in both) == [0, 5]
     assert any("another" in error for error in errors)
     winner = "old" if both[0].returncode == 0 else "new"
-    assert exporter.open(url).to_arrow() == exporter.open(winner).to_arrow()
+    assert exporter.open(bucket.url).to_arrow() == exporter.open(winner).to_arrow()
 
 
 # What is not published
@@ -425,7 +433,7 @@ def test_what_the_store_has_is_compared_with_what_was_sent(
             put(self, key, content, size=size)
 
     monkeypatch.setattr(storage.Storage, "put", damaging)
-    with pytest.raises((StorageError, DiskError), match="is not what was sent|could not open"):
+    with pytest.raises((StorageError, DiskError), match=r"is not what was sent|could not open"):
         publish(result(Path("old"), OLD), place.url)
     assert "_current.json" not in place.names()
 
@@ -459,7 +467,6 @@ def test_verify_finds_what_is_not_as_it_was_published(place: Place, capsys: pyte
         exits("verify", place.url, code=code)
         assert message in capsys.readouterr().err
         place.write(key, originals[key]) if key in originals else place.remove(key)
-        exits("verify", place.url, "--expect", made.manifest_sha256.upper(), code=0)
 
     whole = originals[part]
     found(part, whole[:99] + bytes([whole[99] ^ 1]) + whole[100:], "part-00000.parquet: its bytes were changed")
@@ -475,6 +482,14 @@ def test_verify_finds_what_is_not_as_it_was_published(place: Place, capsys: pyte
     found("_current.json", json.dumps({**pointer, "parts": [1]}).encode(), "can't be read as what")
     found("_current.json", json.dumps({**pointer, "format": 2}).encode(), "is of version 2", code=5)
     found("_current.json", None, "nothing is published", code=5)
+    exits("verify", place.url, "--expect", made.manifest_sha256.upper(), code=0)
+
+    forged = originals[manifest].replace(b'"rows": 60', b'"rows": 61')
+    sha256 = hashlib.sha256(forged).hexdigest()
+    place.write(f"versions/{sha256[:16]}/_manifest.json", forged)
+    forged_pointer = {"format": 1, "version": sha256[:16], "manifest_sha256": sha256, "parts": []}
+    found("_current.json", json.dumps(forged_pointer).encode(), "_manifest.json was changed by hand or damaged")
+
     exits("verify", place.url, "--expect", "0" * 64, code=4)
     assert "another result" in capsys.readouterr().err
     place.write(part, whole[:-1])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import socket
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -19,9 +23,10 @@ from exporter.delivery.publish.location import Location, is_url
 from exporter.delivery.publish.pointer import Pointer, id_of, loads
 from exporter.delivery.publish.publisher import publish
 from exporter.delivery.publish.storage import Storage
-from exporter.errors import ConfigError, DiskError, StorageError
+from exporter.errors import ConfigError, StorageError
+from exporter.store.verify import verify
 from exporter.vendor.foreign_text import without_credentials
-from tests.delivery.places import Bucket, Folder
+from tests.delivery.places import Bucket
 from tests.delivery.s3_server import KEY, SECRET
 from tests.store.test_diff import NEW, OLD, result
 
@@ -174,11 +179,31 @@ def test_an_object_that_goes_while_it_is_read(bucket: Bucket) -> None:
         opened.to_arrow()
 
 
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    place = Folder(tmp_path / "shared")
+def test_a_folder_that_can_not_be_one_or_is_in_the_result(tmp_path: Path) -> None:
+    orders = result(Path("orders"), OLD)
     (tmp_path / "shared").write_text("a file")
-    with pytest.raises((ConfigError, DiskError)):
-        publish(result(Path("orders"), OLD), place.url)
+    with pytest.raises(ConfigError, match="can't be used"):
+        publish(orders, f"file://{tmp_path}/shared")
+    for inside in ("orders", "orders/published"):
+        with pytest.raises(ConfigError, match="holds the files of the result alone"):
+            publish(orders, f"file://{tmp_path}/{inside}")
+    verify(orders)
+
+
+@pytest.mark.parametrize("command", [["publish", "orders"], ["verify"], ["diff", "orders"]], ids=lambda one: one[0])
+def test_a_command_that_waits_for_a_store_stops_at_once(command: list[str], bucket: Bucket) -> None:
+    result(Path("orders"), OLD)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", *command, bucket.url], env=environ, stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(4) == b"GET "
+            process.send_signal(signal.SIGTERM)
+            assert process.communicate(timeout=60)[1].startswith("error: stopped by SIGTERM\n")
+    assert process.returncode == 143
 
 
 @pytest.mark.parametrize("scheme", ["az", "gs"])

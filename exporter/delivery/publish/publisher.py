@@ -23,7 +23,7 @@ from exporter.delivery.publish.pointer import ID_DIGITS, VERSIONS, Pointer, fold
 from exporter.delivery.publish.sending import send
 from exporter.delivery.publish.storage import Seen, Storage, Stored
 from exporter.delivery.publish.version import Upload, version_of
-from exporter.errors import OutputError
+from exporter.errors import ConfigError, OutputError
 
 _ID = re.compile(rf"{VERSIONS}/([0-9a-f]{{{ID_DIGITS}}})/")
 
@@ -60,6 +60,7 @@ def publish(
     certified; StorageError if the store refuses or fails.
     """
     location = Location.of(url)
+    _check_outside(location, out)
     version = version_of(out)
     storage = Storage.at(location, make=True)
     with storage.publishing():
@@ -87,6 +88,13 @@ def publish(
         sent_bytes=sum(one.size for one in sent),
         pruned=pruned,
     )
+
+
+def _check_outside(location: Location, out: Path) -> None:
+    """Raise ConfigError for a folder in OUT, which holds the files of the result alone."""
+    target, own = location.path().resolve(), out.resolve()
+    if location.is_local and own in {target, *target.parents}:
+        raise ConfigError(f"{location} is in {out}, which holds the files of the result alone", hint="choose another")
 
 
 def read_pointer(storage: Storage) -> tuple[Pointer, Seen] | tuple[None, None]:

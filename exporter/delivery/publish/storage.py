@@ -202,7 +202,7 @@ class _Folder(Storage):
         path = self._root / LOCK
         lock = Lock.take(path, self._disk)
         try:
-            for path_of_rest in filter(_is_rest, self._root.glob(f"{VERSIONS}/**/*.parquet#*")):
+            for path_of_rest in filter(_is_rest, self._root.glob(f"{VERSIONS}/**/*#*")):
                 self._disk.unlink(path_of_rest)
             yield
         finally:
