@@ -98,11 +98,9 @@ class Storage:
 
     def read(self, key: str) -> tuple[bytes, Seen] | None:
         """Return a small object and its version; None if there is none."""
-        import obstore  # noqa: PLC0415
-
         with self._reporting("read", key):
             try:
-                found = obstore.get(self._store, key)
+                found = self._store.get(key)
                 meta = found.meta
                 versions = {"e_tag": meta["e_tag"], "version": meta["version"]}
                 return bytes(found.bytes()), {name: value for name, value in versions.items() if value is not None}
@@ -113,22 +111,18 @@ class Storage:
 
     def stored(self, folder: str) -> dict[str, Stored]:
         """Return all objects in a folder, and in those below it, by key."""
-        import obstore  # noqa: PLC0415
-
         with self._reporting("list", folder):
             return {
                 one["path"]: Stored(size=one["size"], tag=one["e_tag"])
-                for page in obstore.list(self._store, folder)
+                for page in self._store.list(folder)
                 for one in page
             }
 
     def describe(self, key: str) -> Stored | None:
         """Return what the store says of an object; None if there is none."""
-        import obstore  # noqa: PLC0415
-
         with self._reporting("read", key):
             try:
-                meta = obstore.head(self._store, key)
+                meta = self._store.head(key)
             except FileNotFoundError:
                 return None
         return Stored(size=meta["size"], tag=meta["e_tag"])
@@ -137,21 +131,16 @@ class Storage:
         """Return an object of a known size to read from."""
 
         def fetch(start: int, length: int) -> bytes:
-            import obstore  # noqa: PLC0415
-
             with self._reporting("read", key):
-                return bytes(obstore.get_range(self._store, key, start=start, length=length))
+                return bytes(self._store.get_range(key, start=start, length=length))
 
         return ObjectFile(url=self.location.url(key), size=size, fetch=fetch)
 
     def put(self, key: str, source: Path | bytes, *, size: int) -> None:
         """Store a file, chunk by chunk, or a few bytes, in place of what is there."""
-        import obstore  # noqa: PLC0415
-
         chunk = chunk_bytes(size)
         with self._reporting("write", key):
-            obstore.put(
-                self._store,
+            self._store.put(
                 key,
                 source,
                 use_multipart=size > chunk,
@@ -161,22 +150,20 @@ class Storage:
 
     def replace(self, key: str, content: bytes, *, seen: Seen | None) -> bool:
         """Store a small object if what is there is still what was seen, None for nothing; return whether it was."""
-        import obstore  # noqa: PLC0415
+        from obstore.exceptions import AlreadyExistsError, PreconditionError  # noqa: PLC0415
 
         mode: Any = "create" if seen is None else dict(seen)
         with self._reporting("write", key):
             try:
-                obstore.put(self._store, key, content, mode=mode)
-            except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
+                self._store.put(key, content, mode=mode)
+            except (AlreadyExistsError, PreconditionError):
                 return False
         return True
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects."""
-        import obstore  # noqa: PLC0415
-
         with self._reporting("delete", keys[0]):
-            obstore.delete(self._store, keys)
+            self._store.delete(keys)
 
     @contextmanager
     def _reporting(self, doing: str, key: str) -> Iterator[None]:
