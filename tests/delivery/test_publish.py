@@ -24,7 +24,7 @@ from exporter.delivery.publish import published, publisher, sending, storage
 from exporter.delivery.publish.location import Location
 from exporter.delivery.publish.publisher import Published, publish
 from exporter.delivery.publish.version import Upload, Version
-from exporter.errors import CertificateError, DiskError, OutputError, StorageError
+from exporter.errors import CertificateError, ConfigError, DiskError, OutputError, StorageError
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from exporter.store import RunFacts
@@ -380,6 +380,14 @@ def test_only_what_is_certified_is_published(place: Place) -> None:
         publish(old, place.url)
 
 
+def test_names_that_no_store_should_have_are_not_published(place: Place) -> None:
+    with pytest.raises(CertificateError, match=r"'\\x1b\[31m.parquet' is no name of a part"):
+        publish(result(Path("\x1b[31m.parquet"), OLD), place.url)
+    with pytest.raises(ConfigError, match="a name is 1 to 64 of"):
+        publish(teams(Path("odd"), **{"a b": OLD}), place.url)
+    assert place.names() == set()
+
+
 def test_an_uncertified_result_is_not_published(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "FACTS", RunFacts(complete=False))
     with pytest.raises(CertificateError, match="is not certified: the whole range"):
@@ -484,11 +492,25 @@ def test_verify_finds_what_is_not_as_it_was_published(place: Place, capsys: pyte
     found("_current.json", None, "nothing is published", code=5)
     exits("verify", place.url, "--expect", made.manifest_sha256.upper(), code=0)
 
-    forged = originals[manifest].replace(b'"rows": 60', b'"rows": 61')
-    sha256 = hashlib.sha256(forged).hexdigest()
-    place.write(f"versions/{sha256[:16]}/_manifest.json", forged)
-    forged_pointer = {"format": 1, "version": sha256[:16], "manifest_sha256": sha256, "parts": []}
-    found("_current.json", json.dumps(forged_pointer).encode(), "_manifest.json was changed by hand or damaged")
+    for name, forged, message in (
+        ("_manifest.json", originals[manifest].replace(b'"rows": 60', b'"rows": 61'), "was changed by hand or damaged"),
+        (
+            "_manifest.json",
+            originals[manifest].replace(b'"part-0', b'"../\\u001b0'),
+            r"'../\x1b00000.parquet' is no name",
+        ),
+        ("_teams.json", b"[]", "is no list of teams"),
+        (
+            "_teams.json",
+            b'{"teams": {"../a": {"state": "complete"}}}',
+            "is no list of teams that can be read: team '../a'",
+        ),
+        ("_teams.json", b'{"teams": {"a": {"state": "complete"}}}', "team=a/_manifest.json is missing"),
+    ):
+        sha256 = hashlib.sha256(forged).hexdigest()
+        place.write(f"versions/{sha256[:16]}/{name}", forged)
+        forged_pointer = {"format": 1, "version": sha256[:16], "manifest_sha256": sha256, "parts": []}
+        found("_current.json", json.dumps(forged_pointer).encode(), message)
 
     exits("verify", place.url, "--expect", "0" * 64, code=4)
     assert "another result" in capsys.readouterr().err

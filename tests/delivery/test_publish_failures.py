@@ -21,9 +21,10 @@ from exporter.cli import main
 from exporter.delivery.publish import failures
 from exporter.delivery.publish.location import Location, is_url
 from exporter.delivery.publish.pointer import Pointer, id_of, loads
+from exporter.delivery.publish.published import verify_at
 from exporter.delivery.publish.publisher import publish
 from exporter.delivery.publish.storage import Storage
-from exporter.errors import ConfigError, StorageError
+from exporter.errors import CertificateError, ConfigError, StorageError
 from exporter.store.verify import verify
 from exporter.vendor.foreign_text import without_credentials
 from tests.delivery.places import Bucket
@@ -169,6 +170,23 @@ def test_a_store_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch, bucket
     error = refused(bucket.url)
     assert "could not read" in str(error)
     assert "whether the store can be reached" in str(error.hint)
+
+
+def test_what_is_far_too_large_is_not_read(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(result(Path("orders"), OLD), bucket.url)
+    monkeypatch.setattr("exporter.delivery.publish.storage.MOST_READ", 100)
+    with pytest.raises(StorageError, match=r"_current\.json has \d+ bytes: no publisher wrote it"):
+        exporter.open(bucket.url)
+
+
+def test_marks_of_folders_in_a_bucket_are_no_files_of_a_result(bucket: Bucket) -> None:
+    made = publish(result(Path("orders"), OLD), bucket.url)
+    for key in ("versions/", f"versions/{made.version}/", f"versions/{made.version}"):
+        bucket.write(key, b"")
+    assert list(verify_at(bucket.url)) == [None]
+    bucket.write(f"versions/{made.version}/more/\u202e", b"")
+    with pytest.raises(CertificateError, match=r"more/\\u202e is not one of its files"):
+        verify_at(bucket.url)
 
 
 def test_an_object_that_goes_while_it_is_read(bucket: Bucket) -> None:

@@ -7,21 +7,24 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from exporter.config.teams import check_names
 from exporter.delivery.publish import pointer as pointers
 from exporter.delivery.publish.location import Location, is_url
 from exporter.delivery.publish.pointer import Pointer
 from exporter.delivery.publish.publisher import read_pointer
 from exporter.delivery.publish.storage import Storage, Stored
-from exporter.delivery.publish.version import subfolder
-from exporter.errors import CertificateError, OutputError
+from exporter.delivery.publish.version import names_of_no_file, subfolder
+from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.result import Result
 from exporter.store import teams_list
 from exporter.store.finished import Results, finished
 from exporter.store.manifest import NAME, Manifest, loads
 from exporter.store.verify import bytes_differ, check_manifest, raise_if_wrong
+from exporter.vendor.foreign_text import shown
 
 _SEND_AGAIN = "publish the result again: what is not whole is sent again"
 
@@ -110,8 +113,11 @@ def _check_keys(pointer: Pointer, keys: list[str], there: Iterable[str]) -> Iter
         yield f"{pointers.NAME} lists other parts than its manifest"
     for key in sorted({*there} - {*keys}):
         name = key.rpartition("/")[2]
-        if name[0] not in "._" or name.endswith(".parquet"):
-            yield f"{key} is not one of its files"
+        is_folder = any(
+            own.startswith(f"{key.rstrip('/')}/") for own in keys
+        )  # as the consoles of some stores make them
+        if not is_folder and (not name.startswith((".", "_")) or name.endswith(".parquet")):
+            yield f"{shown(key)} is not one of its files"
 
 
 def _current(url: str) -> tuple[Storage, Pointer, _Members]:
@@ -128,13 +134,23 @@ def _current(url: str) -> tuple[Storage, Pointer, _Members]:
     if text is None:
         raise CertificateError(f"{storage.location.url(pointer.folder)} has no {NAME}: it was removed, or never whole")
     members: list[tuple[str | None, _Member]] = []
-    for team, facts in sorted(teams_list.teams_of(text).items()):
+    for team, facts in sorted(_listed(text, url=storage.location.url(key)).items()):
         key = f"{_folder(pointer, team)}{NAME}"
-        found = _checked(storage, key, facts["sha256"])
+        found = _checked(storage, key, str(facts.get("sha256")))
         if found is None:
             raise CertificateError(f"{storage.location.url(key)} is missing")
         members.append((team, _member(storage, pointer, team, found)))
     return storage, pointer, members
+
+
+def _listed(text: bytes, *, url: str) -> dict[str, dict[str, Any]]:
+    """Return the teams in a list; raise CertificateError for a list that no publisher writes."""
+    try:
+        teams = teams_list.teams_of(text)
+        check_names(teams)
+    except (ValueError, ConfigError) as error:
+        raise CertificateError(f"{url} is no list of teams that can be read: {shown(str(error))}") from None
+    return teams
 
 
 def _checked(storage: Storage, key: str, sha256: str) -> bytes | None:
@@ -151,6 +167,7 @@ def _member(storage: Storage, pointer: Pointer, team: str | None, text: bytes) -
     folder = _folder(pointer, team)
     url = storage.location.url(f"{folder}{NAME}")
     manifest, wrong = loads(text, path=url)
+    wrong += names_of_no_file(manifest)
     if wrong:
         raise CertificateError(f"{url} was changed by hand or damaged: {'; '.join(wrong)}")
     return _Member(manifest=manifest, text=text, keys=tuple(f"{folder}{part.name}" for part in manifest.parts))

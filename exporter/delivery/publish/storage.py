@@ -21,7 +21,7 @@ from exporter.delivery.publish.failures import failure, says_no_bucket, words
 from exporter.delivery.publish.location import Location
 from exporter.delivery.publish.pointer import VERSIONS
 from exporter.delivery.publish.remote_file import ObjectFile
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, StorageError
 from exporter.store.disk import Disk
 from exporter.store.lock import Lock
 
@@ -36,6 +36,9 @@ MOST_CHUNKS = 10_000
 """Chunks of one object at most, in S3 and what is like it."""
 TIMEOUT = timedelta(minutes=2)
 """For one request: obstore's own 30 s are too few for the chunks that are under way at once on a slow line."""
+
+MOST_READ = 2**28
+"""Bytes of a pointer, a manifest or a list of teams at most: they are read into memory."""
 
 LOCK = Path(".exporter", "lock")
 
@@ -102,6 +105,8 @@ class Storage:
             try:
                 found = self._store.get(key)
                 meta = found.meta
+                if meta["size"] > MOST_READ:
+                    raise StorageError(f"{self.location.url(key)} has {meta['size']:,} bytes: no publisher wrote it")
                 versions = {"e_tag": meta["e_tag"], "version": meta["version"]}
                 return bytes(found.bytes()), {name: value for name, value in versions.items() if value is not None}
             except FileNotFoundError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporter.config.teams import check_names
 from exporter.delivery.publish.pointer import Pointer, folder_of, id_of
 from exporter.errors import CertificateError, ExportError, OutputError
 from exporter.progress.text import counted
@@ -17,6 +18,7 @@ from exporter.store.finished import holds_teams, teams_in
 from exporter.store.layout import Layout, published
 from exporter.store.manifest import NAME, Manifest, loads
 from exporter.store.verify import verify
+from exporter.vendor.foreign_text import quoted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +85,7 @@ def version_of(out: Path) -> Version:
         member = _member(out)
         return _version({None: member}, member.text, NAME, "*.parquet")
     members = _team_members(out)
+    check_names(members)
     facts = {
         team: teams_list.facts_of(rows=one.manifest.rows, size=one.manifest.counts["bytes"], sha256=one.sha256)
         for team, one in members.items()
@@ -93,6 +96,15 @@ def version_of(out: Path) -> Version:
 def subfolder(team: str | None) -> str:
     """Return what stands before the names of a team's files in a version."""
     return "" if team is None else f"team={team}/"
+
+
+def names_of_no_file(manifest: Manifest) -> list[str]:
+    """Return what is wrong with the names of parts: each is one step of a path, and is shown."""
+    return [
+        f"{quoted(part.name)} is no name of a part"
+        for part in manifest.parts
+        if not part.name.isprintable() or "/" in part.name or part.name in {"", ".", ".."}
+    ]
 
 
 def _version(members: _Members, text: bytes, name: str, pattern: str) -> Version:
@@ -130,7 +142,7 @@ def _member(out: Path) -> _Member:
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
     text = Disk().perform("read", layout.manifest, layout.manifest.read_bytes)
     manifest, wrong = loads(text, path=layout.manifest)
-    wrong += [f"{part.name!r} is no name of a part" for part in manifest.parts if "/" in part.name]
+    wrong += names_of_no_file(manifest)
     if wrong:
         raise CertificateError(f"{layout.manifest} was changed by hand or damaged: {'; '.join(wrong)}")
     return _Member(out=out, layout=layout, text=text, manifest=manifest, sha256=hashlib.sha256(text).hexdigest())
