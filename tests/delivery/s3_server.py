@@ -18,10 +18,12 @@ BUCKET = "bucket"
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "the/secret+key-of-nobody-7f3a91"
 
 _PROGRAM = """
+import os, sys, threading
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
 print(server.server_port, flush=True)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 server.serve_forever()
 """
 
@@ -85,9 +87,10 @@ class S3Server:
 
 @contextmanager
 def serving_s3() -> Iterator[S3Server]:
-    """Start a server with an empty bucket; stop it at the end."""
+    """Start a server with an empty bucket; stop it at the end, even if killed."""
     command = [sys.executable, "-c", _PROGRAM]
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=nothing) as process:
         try:
             assert process.stdout is not None
             server = S3Server(url=f"http://127.0.0.1:{int(process.stdout.readline())}")

@@ -482,6 +482,8 @@ def test_verify_finds_what_is_not_as_it_was_published(place: Place, capsys: pyte
     found(part, None, "part-00000.parquet is missing")
     found(f"{folder}/more.parquet", whole, f"{folder}/more.parquet is not one of its files")
     found(manifest, originals[manifest].replace(b"Finished", b"finished") + b" ", "_manifest.json was changed")
+    other_manifest = (result(Path("new"), NEW) / "_manifest.json").read_bytes()
+    found(manifest, other_manifest, "_manifest.json was changed: its checksum is another one")
     found(manifest, None, "has no _manifest.json")
     other = {**pointer, "parts": []}
     found("_current.json", json.dumps(other).encode(), "_current.json lists other parts than its manifest")

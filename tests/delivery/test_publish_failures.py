@@ -125,6 +125,7 @@ def refused(url: str) -> StorageError:
         publish(result(Path("orders"), OLD), url)
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
+    assert "Debug source" not in shown, "what the library says is shown as it came"
     assert caught.value.exit_code == 3
     return caught.value
 
