@@ -14,6 +14,7 @@ from exporter.errors import (
     ExportError,
     OutputError,
     RejectedError,
+    StorageError,
     UnauthorizedError,
 )
 from exporter.events import Event
@@ -31,6 +32,7 @@ __all__ = [
     "OutputError",
     "RejectedError",
     "Result",
+    "StorageError",
     "UnauthorizedError",
     "arun",
     "diff",

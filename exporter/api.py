@@ -136,10 +136,16 @@ def stream(*, progress: Progress = False, **options: Unpack[Options]) -> AsyncGe
 
 
 def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open, like gzip.open
-    """Return the finished result in `out`, or those of its teams.
+    """Return the finished result in `out`, or those of its teams; a URL such as `s3://bucket/orders` is opened there.
 
-    Raise OutputError if there is none, or part of it is missing.
+    Raise OutputError if there is none, or part of it is missing; StorageError if a store refuses or fails.
     """
+    from exporter.delivery.publish.location import is_url  # noqa: PLC0415
+
+    if is_url(out):
+        from exporter.delivery.publish.published import open_at  # noqa: PLC0415  # heavy
+
+        return open_at(str(out))
     from exporter.store.finished import finished, holds_teams  # noqa: PLC0415  # heavy
     from exporter.store.layout import Layout, missing_parts, published  # noqa: PLC0415
 
@@ -159,14 +165,14 @@ def open(out: str | os.PathLike[str]) -> Result:  # noqa: A001  # exporter.open,
 
 
 def diff(old: str | os.PathLike[str] | Result, new: str | os.PathLike[str] | Result) -> Diff:
-    """Return how the orders of a result, or of a folder of teams, differ from those of an older one.
+    """Return how the orders of a result, or of a folder of teams, differ from those of an older one; URLs may be given.
 
     Raise CertificateError that names the damaged parts of either, OutputError or ConfigError if one is no result.
     """
-    from exporter.store.diff import diff as compared  # noqa: PLC0415  # heavy
-    from exporter.store.finished import finished  # noqa: PLC0415
+    from exporter.delivery.publish.published import results_of  # noqa: PLC0415  # heavy
+    from exporter.store.diff import diff as compared  # noqa: PLC0415
 
-    results = ([(None, one)] if isinstance(one, Result) else finished(one) for one in (old, new))
+    results = ([(None, one)] if isinstance(one, Result) else results_of(one) for one in (old, new))
     return compared(*results, write=lambda _: None)
 
 

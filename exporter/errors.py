@@ -6,6 +6,7 @@ ExportError
 │   ├── UnauthorizedError    the key was refused
 │   └── RejectedError        the API understood the request and said no
 ├── DiskError                the disk failed; what is committed stays            exit 3
+├── StorageError             object storage failed or refused                    exit 3
 ├── CertificateError         the data could not be certified                     exit 4
 └── OutputError              OUT belongs to another query, team, run or result   exit 5
 """
@@ -52,6 +53,12 @@ class RejectedError(ApiError):
 
 class DiskError(ExportError):
     """The disk is full, read-only, gone or broken. What is committed stays; the same command resumes."""
+
+    exit_code = 3
+
+
+class StorageError(ExportError):
+    """Object storage refused, failed or could not be reached. What it has stays; the same command resumes."""
 
     exit_code = 3
 

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from exporter.progress.text import counted, size
@@ -19,12 +19,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class RemoteFile(Protocol):
+    """A file that is not on this machine; its text is its URL."""
+
+    def open(self, buffering: int = ...) -> IO[bytes]:
+        """Open it to read: this many bytes ahead, 0 for who reads here and there."""
+
+
+def parquet_source(file: Path | RemoteFile) -> Any:
+    """Return what pyarrow reads a file from."""
+    return file if isinstance(file, Path) else file.open(buffering=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """A finished export: `manifest` is the content of `_manifest.json`, `paths` are the files in order of time.
 
     Of a folder of teams, `manifest` is the content of `_teams.json`, `paths` are ordered by team, and all rows together
     have the column `team`.
+
+    Of a published result `url` is where it was opened, and `urls` are the files of the version that was current. In
+    object storage there are no `paths`, and `out` names nothing on this machine.
     """
 
     out: Path
@@ -34,6 +49,20 @@ class Result:
     """The results by team, in order of the names; of one team without a name there are none."""
     failed: Mapping[str, Exception] = field(default_factory=dict, repr=False)
     """The teams of this run that failed, and why."""
+    url: str | None = None
+    """Where it is published, if it was opened from there."""
+    remote: tuple[RemoteFile, ...] = field(default=(), repr=False)
+    """The files in object storage, in the order of `paths`."""
+
+    @property
+    def files(self) -> tuple[Path | RemoteFile, ...]:
+        """The files, wherever they are."""
+        return self.remote or self.paths
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of the files in object storage, none if they are on this machine."""
+        return tuple(map(str, self.remote))
 
     @property
     def rows(self) -> int:
@@ -60,7 +89,7 @@ class Result:
                 for name, one in self.teams.items()
                 for table in [one.to_arrow()]
             )
-        return arrow.concat_tables(pq.read_table(path) for path in self.paths)
+        return arrow.concat_tables(pq.read_table(parquet_source(file)) for file in self.files)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return all rows with Arrow's types: money stays exact, codes stay integers."""
@@ -70,27 +99,51 @@ class Result:
     def to_polars(self) -> pl.DataFrame:
         """Return all rows as a Polars frame."""
         polars = _needed("polars")
-        frame: pl.DataFrame = polars.from_arrow(self.to_arrow()) if self.teams else polars.read_parquet([*self.paths])
+        in_arrow = self.teams or self.remote
+        frame: pl.DataFrame = polars.from_arrow(self.to_arrow()) if in_arrow else polars.read_parquet([*self.paths])
         return frame
 
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """Return a DuckDB relation over the files; nothing is read before it is queried."""
-        read = (connection or _needed("duckdb")).read_parquet
+        duck = connection or _needed("duckdb")
         partitions: dict[str, Any] = {"hive_partitioning": True} if self.teams else {}
-        relation: duckdb.DuckDBPyRelation = read(list(map(str, self.paths)), **partitions)
+        relation: duckdb.DuckDBPyRelation = (
+            duck.from_arrow(self._dataset())
+            if self.remote
+            else duck.read_parquet(list(map(str, self.paths)), **partitions)
+        )
         return relation
+
+    def _dataset(self) -> Any:
+        """Return the files in object storage as a dataset, those of teams with the column `team`."""
+        import pyarrow as arrow  # noqa: PLC0415, ICN001  # heavy
+        import pyarrow.dataset as ds  # noqa: PLC0415
+
+        parquet = ds.ParquetFileFormat()
+        fragments = [
+            parquet.make_fragment(
+                arrow.PythonFile(file.open(buffering=0), mode="r"),
+                partition_expression=None if name is None else ds.field("team") == name,
+            )
+            for name, one in (self.teams.items() if self.teams else [(None, self)])
+            for file in one.remote
+        ]
+        schema = fragments[0].physical_schema.remove_metadata()
+        if self.teams:
+            schema = schema.append(arrow.field("team", arrow.string()))
+        return ds.FileSystemDataset(fragments, schema, parquet)
 
     def __repr__(self) -> str:
         if self.teams or self.failed:
             failed = f", {len(self.failed)} failed: {', '.join(self.failed)}" if self.failed else ""
             of = counted(len(self.teams), "team")
-            return f"<exporter.Result: {counted(self.rows, 'order')} of {of} in {self.out}{failed}>"
+            return f"<exporter.Result: {counted(self.rows, 'order')} of {of} in {self._place}{failed}>"
         first, last = self._ends
         counts = self.manifest["counts"]
         certified = "" if self.complete else ", not certified"
         return (
             f"<exporter.Result: {counted(self.rows, 'order')} from {first} to {last}, "
-            f"{counted(counts['parts'], 'file')} in {self.out}, {size(counts['bytes'])}{certified}>"
+            f"{counted(counts['parts'], 'file')} in {self._place}, {size(counts['bytes'])}{certified}>"
         )
 
     def _repr_html_(self) -> str:
@@ -104,10 +157,14 @@ class Result:
         rows = {
             "orders": f"{self.rows:,}, {'complete and certified' if self.complete else 'not certified'}",
             "range": f"{first} to {last}",
-            "files": f"{counted(counts['parts'], 'file')} in {self.out}, {size(counts['bytes'])}",
+            "files": f"{counted(counts['parts'], 'file')} in {self._place}, {size(counts['bytes'])}",
             "read it": "result.to_pandas(), .to_polars(), .to_arrow(), .to_duckdb()",
         }
         return _html_table(rows)
+
+    @property
+    def _place(self) -> str:
+        return self.url or str(self.out)
 
     @property
     def _ends(self) -> tuple[str, str]:

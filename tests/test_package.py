@@ -121,6 +121,7 @@ def test_the_public_names_are_these() -> None:
         "OutputError",
         "RejectedError",
         "Result",
+        "StorageError",
         "UnauthorizedError",
         "arun",
         "diff",

@@ -20,6 +20,7 @@ from exporter.cli import (  # noqa: F401  # each adds its command to `app`
     demo,
     diff,
     plan,
+    publish,
     report,
     run,
     simulate,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from exporter.cli.app import chosen, command
+from exporter.cli.event_loop import in_thread
 from exporter.cli.reporting import say
 from exporter.config.options import OutputOptions
 from exporter.progress.text import table
@@ -32,6 +34,7 @@ Examples:
   exporter diff orders-2025-11/ orders-2025-12/
   exporter diff old/ new/ --output changes.csv
   exporter diff old/ new/ --exit-code --json
+  exporter diff s3://bucket/orders orders/
 """
 
 
@@ -50,11 +53,14 @@ def diff(
 ) -> int:
     """Report which orders of NEW were added, changed or vanished since OLD. Sends nothing.
 
-    An order has changed if its status or expired_at has; another countdown alone is none. Each is a folder, a file, or
-    a folder of teams.
+    An order has changed if its status or expired_at has; another countdown alone is none. Each is a folder, a file, a
+    folder of teams, or the URL that one was published at.
     """
+    from exporter.delivery.publish.location import is_url
+
     shown = chosen(given).values
-    found = _compared(old, new, output)
+    work = partial(_compared, old, new, output)
+    found = in_thread(work) if is_url(old) or is_url(new) else work()
     for note in () if shown["quiet"] else found.notes:
         say(f"note: {note}")
     if shown["json"]:
@@ -66,10 +72,10 @@ def diff(
 
 def _compared(old: str | Path, new: str | Path, output: str | Path | None) -> Diff:
     from exporter.delivery.convert import write_changes
+    from exporter.delivery.publish.published import results_of
     from exporter.store.diff import changes_schema, diff
-    from exporter.store.finished import finished
 
-    before, after = finished(old), finished(new)
+    before, after = results_of(old), results_of(new)
 
     def compare(write: Callable[[pa.Table], None]) -> Diff:
         return diff(before, after, write=write, keep=SHOWN)

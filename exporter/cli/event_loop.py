@@ -54,6 +54,13 @@ def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
                 signal.signal(number, handler)
 
 
+def in_thread(work: Callable[[], Result]) -> Result:
+    """Run what may wait long for others; a signal that asks to stop abandons it, and raises `Stopped` at once."""
+    from anyio import to_thread
+
+    return until_stopped(to_thread.run_sync(work, abandon_on_cancel=True))
+
+
 def asking_each(
     teams: Mapping[str, Settings], do: Callable[[Settings, Ask], Awaitable[Result]]
 ) -> dict[str, Result | ExportError]:

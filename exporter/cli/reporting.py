@@ -53,10 +53,12 @@ class Reporting:
 
     @property
     def opening(self) -> str:
-        """The first line of a command in its log: version and arguments. No argument holds a key."""
+        """The first line of a command in its log: version and arguments, without what a URL may hide."""
         from importlib.metadata import version
 
-        return f"exporter {version('duoplus-exporter')}: exporter {shlex.join(self.tokens)}"
+        from exporter.vendor.foreign_text import without_credentials
+
+        return f"exporter {version('duoplus-exporter')}: exporter {without_credentials(shlex.join(self.tokens))}"
 
 
 current: ContextVar[Reporting] = ContextVar("reporting")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from cyclopts import Parameter
 
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
-from exporter.cli.event_loop import asking
+from exporter.cli.event_loop import asking, in_thread
 from exporter.cli.reporting import current
 from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
@@ -30,6 +31,7 @@ Examples:
   exporter verify orders/
   exporter verify orders/ --online
   exporter verify orders/ --expect "$(cat orders.sha256)"
+  exporter verify s3://bucket/orders
 """
 
 
@@ -47,8 +49,10 @@ def verify(
     """Check the result in OUT against its manifest: checksums, rows, order, bounds, schema. Sends nothing.
 
     With --online the API's totals are compared too, by one request where all is well, down to the spans that differ.
+    OUT may be the URL that a result was published at: all bytes are read and compared with the checksums.
     """
-    from exporter.store.finished import holds_teams
+    from exporter.delivery.publish.location import is_url
+    from exporter.store.finished import holds_teams, teams_in
     from exporter.store.verify import verify as verify_offline
 
     options = chosen(given)
@@ -56,9 +60,21 @@ def verify(
         raise ConfigError(
             f"--expect is {expect!r}, no SHA-256", hint="it has 64 hexadecimal digits: sha256sum prints it"
         )
-    if holds_teams(Path(out)):
-        return _verify_teams(Path(out), options, given, expect=expect, online=online)
-    manifest = verify_offline(Path(out), expect=expect)
+    if is_url(out):
+        from exporter.delivery.publish.published import verify_at
+
+        by_team = in_thread(partial(verify_at, str(out), expect=expect))
+        if None not in by_team:
+            read = {str(team): partial(_as_it_is, manifest) for team, manifest in by_team.items()}
+            return _verify_teams(out, read, options, given, online=online)
+        manifest = by_team[None]
+    elif holds_teams(Path(out)):
+        if expect is not None:
+            raise ConfigError("--expect is for one manifest, and this OUT holds teams", hint="verify OUT/team=NAME")
+        read = {team: partial(verify_offline, folder) for team, folder in teams_in(Path(out)).items()}
+        return _verify_teams(out, read, options, given, online=online)
+    else:
+        manifest = verify_offline(Path(out), expect=expect)
     current.get().timezone = manifest.timezone
     if online:
         _compare(manifest, _connection(manifest, options))
@@ -76,19 +92,24 @@ def verify(
     return 0
 
 
-def _verify_teams(out: Path, options: Chosen, given: Mapping[str, Any], *, expect: str | None, online: bool) -> int:
-    """Verify each team; raise CertificateError that names those that are wrong, once all are known."""
-    from exporter.store.finished import teams_in
-    from exporter.store.verify import verify as verify_offline
+def _as_it_is(manifest: Manifest) -> Manifest:
+    return manifest
 
-    if expect is not None:
-        raise ConfigError("--expect is for one manifest, and this OUT holds teams", hint="verify OUT/team=NAME")
+
+def _verify_teams(
+    out: str | Path,
+    teams: Mapping[str, Callable[[], Manifest]],
+    options: Chosen,
+    given: Mapping[str, Any],
+    *,
+    online: bool,
+) -> int:
+    """Verify each team; raise CertificateError that names those that are wrong, once all are known."""
     settings_by_team = team_settings(options, given) if online else {}
     rows, wrong = 0, list[str]()
-    teams = teams_in(out)
-    for name, folder in teams.items():
+    for name, verified in teams.items():
         try:
-            manifest = verify_offline(folder)
+            manifest = verified()
             rows += manifest.counts["rows"]
             if not manifest.complete:
                 raise CertificateError("it is not complete")

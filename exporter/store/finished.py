@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter.errors import CertificateError, OutputError
-from exporter.result import Result
+from exporter.result import Result, parquet_source
+from exporter.store import teams_list
 from exporter.store.layout import Layout, published
 from exporter.store.manifest import Part, loads
 from exporter.store.verify import bytes_differ
@@ -19,7 +20,7 @@ from exporter.store.verify import bytes_differ
 Results = Sequence[tuple[str | None, Result]]
 """The results of teams by name, in order of the names; of one result without teams the name is None."""
 
-TEAMS = "_teams.json"
+TEAMS = teams_list.NAME
 _TEAM = "team="
 _WORK = ".exporter"
 
@@ -62,10 +63,10 @@ def holds_teams(out: Path) -> bool:
 def check_parts(results: Results) -> None:
     """Raise CertificateError that names each part that is missing or not as it was written."""
     found = [
-        f"{path}: {problem}"
+        f"{file}: {problem}"
         for _, result in results
-        for path, part in zip(result.paths, result.manifest["parts"], strict=True)
-        if (problem := bytes_differ(path, Part(**part)))
+        for file, part in zip(result.files, result.manifest["parts"], strict=True)
+        if (problem := bytes_differ(file, Part(**part)))
     ]
     if found:
         raise CertificateError(
@@ -76,13 +77,13 @@ def check_parts(results: Results) -> None:
 
 def tables(result: Result) -> Iterator[pa.Table]:
     """Yield all rows in their order, a row group at a time; raise CertificateError that names a part it can't read."""
-    for path in result.paths:
+    for file in result.files:
         try:
-            with pq.ParquetFile(path) as file:
-                for number in range(file.num_row_groups):
-                    yield file.read_row_group(number, use_threads=False)
+            with pq.ParquetFile(parquet_source(file)) as opened:
+                for number in range(opened.num_row_groups):
+                    yield opened.read_row_group(number, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise CertificateError(f"{path} can't be read: {error}") from error
+            raise CertificateError(f"{file} can't be read: {error}") from error
 
 
 def _result(out: Path) -> Result:
@@ -106,7 +107,7 @@ def _complete_teams(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     try:
-        teams = orjson.loads(path.read_bytes())["teams"]
-        return {name for name, facts in teams.items() if facts["state"] == "complete"}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        teams = teams_list.teams_of(path.read_bytes())
+        return {name for name, facts in teams.items() if facts["state"] == teams_list.COMPLETE}
+    except ValueError as error:
         raise CertificateError(f"{path} is no list of teams that can be read: {error}") from error

@@ -139,11 +139,12 @@ class Manifest:
         )
 
 
-def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
-    """Return the manifest in `text`, and what is wrong with the text.
+def loads(text: bytes, *, path: Path | str) -> tuple[Manifest, list[str]]:
+    """Return the manifest in `text`, and what is wrong with the text; `path` is where it is from, which may be a URL.
 
     Raise OutputError if a newer program wrote it, CertificateError if it can't be read at all.
     """
+    file = str(path).rpartition("/")[2]
     try:
         value = orjson.loads(text)
         version = value["format"]
@@ -166,12 +167,12 @@ def loads(text: bytes, *, path: Path) -> tuple[Manifest, list[str]]:
         )
         ZoneInfo(manifest.timezone)  # raises for what is no time zone
         wrong = [
-            f"{path.name}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
+            f"{file}: counts.{name} is {value['counts'].get(name)!r}, its own lists come to {count}"
             for name, count in manifest.counts.items()
             if value["counts"].get(name) != count
         ]
         if value.pop("sha256") != _checksum(value) or _text(value) != text:
-            wrong.append(f"{path.name}: its text was changed, its checksum is of another one")
+            wrong.append(f"{file}: its text was changed, its checksum is of another one")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError) as error:
         raise CertificateError(f"{path} is no manifest that can be read: {error}") from error
     return manifest, wrong

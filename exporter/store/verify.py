@@ -26,6 +26,7 @@ from exporter.certify.bisect import SpanRows, differing
 from exporter.certify.spans import Span, gaps
 from exporter.errors import CertificateError, OutputError
 from exporter.progress.text import in_zone
+from exporter.result import RemoteFile
 from exporter.store import parts
 from exporter.store.disk import Disk
 from exporter.store.layout import Layout
@@ -54,12 +55,18 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
             hint="this is another result than the one whose checksum was kept, or it was changed",
         )
     manifest, found = loads(text, path=layout.manifest)
-    found += [*_check_manifest(manifest, layout), *_check_files(manifest, layout), *_check_parts(manifest, layout)]
+    found += [*check_manifest(manifest), *_check_names(manifest, layout), *_check_files(manifest, layout)]
+    found += _check_parts(manifest, layout)
+    raise_if_wrong(out, found, manifest)
+    return manifest
+
+
+def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest) -> None:
+    """Raise CertificateError that names what was found to be wrong with a result, if anything was."""
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
         findings = in_zone("\n".join(f"- {finding}" for finding in shown), manifest.timezone)
         raise CertificateError(f"{out} is not what was certified:\n{findings}")
-    return manifest
 
 
 async def differing_online(
@@ -85,7 +92,7 @@ async def differing_online(
         total = response.total
 
 
-def _check_manifest(manifest: Manifest, layout: Layout) -> Iterator[str]:
+def check_manifest(manifest: Manifest) -> Iterator[str]:
     """Check the manifest against itself."""
     spans = sorted([*(segment.span for segment in manifest.segments), *manifest.missing])
     for span in gaps(manifest.whole, spans):
@@ -98,7 +105,6 @@ def _check_manifest(manifest: Manifest, layout: Layout) -> Iterator[str]:
     certified = sum(segment.rows for segment in manifest.segments)
     if certified != manifest.rows:
         yield f"the certificates count {certified:,} rows, the parts {manifest.rows:,}"
-    yield from _check_names(manifest, layout)
 
 
 def _check_names(manifest: Manifest, layout: Layout) -> Iterator[str]:
@@ -154,13 +160,15 @@ def _check_parts(manifest: Manifest, layout: Layout) -> Iterator[str]:
     yield from rows.end()
 
 
-def bytes_differ(path: Path, part: Part) -> str | None:
+def bytes_differ(file: Path | RemoteFile, part: Part) -> str | None:
     """Return what is wrong with the file of a part, None if it is as it was written."""
     try:
-        if path.stat().st_size != part.bytes:
-            return f"{part.name} has {path.stat().st_size:,} bytes, not {part.bytes:,}"
-        with path.open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        with file.open("rb") if isinstance(file, Path) else file.open() as opened:
+            size = opened.seek(0, os.SEEK_END)
+            if size != part.bytes:
+                return f"{part.name} has {size:,} bytes, not {part.bytes:,}"
+            opened.seek(0)
+            checksum = hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]  # both read into buffers
     except OSError as error:
         return f"{part.name} can't be read: {error.strerror}"
     return None if checksum == part.sha256 else f"{part.name}: its bytes were changed: their checksum is another"

@@ -8,19 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from exporter.errors import ExportError
 from exporter.progress.summary import Summary
 from exporter.progress.text import counted, duration, size, table
 from exporter.store.disk import Disk
-from exporter.store.finished import TEAMS
 from exporter.store.layout import Layout
+from exporter.store.teams_list import COMPLETE, FAILED, NAME, UNFINISHED, teams_of, text_of
 
-FORMAT = 1
-UNFINISHED = "unfinished"
-COMPLETE = "complete"
-FAILED = "failed"
 BUG = 1
 
 
@@ -126,7 +120,7 @@ class TeamsSummary:
 
 def write_list(out: Path, outcomes: Mapping[str, Outcome]) -> None:
     """Replace OUT's `_teams.json`: what it says of teams that this run did not touch, it keeps saying."""
-    path = out / TEAMS
+    path = out / NAME
     teams = _listed(path)
     for name, one in outcomes.items():
         facts: dict[str, Any] = {"state": one.state, "rows": 0, "bytes": 0, "sha256": None}
@@ -135,22 +129,12 @@ def write_list(out: Path, outcomes: Mapping[str, Outcome]) -> None:
             digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
             facts |= {"rows": one.summary.rows, "bytes": one.summary.bytes, "sha256": digest}
         teams[name] = {**facts, "error": one.message, "exit": one.exit_code}
-    complete = [one for one in teams.values() if one["state"] == COMPLETE]
-    counts = {
-        "teams": len(teams),
-        "complete": len(complete),
-        "rows": sum(one["rows"] for one in complete),
-        "bytes": sum(one["bytes"] for one in complete),
-    }
-    text = orjson.dumps(
-        {"format": FORMAT, "teams": dict(sorted(teams.items())), "counts": counts}, option=orjson.OPT_INDENT_2
-    )
-    Disk().write_whole(path, text + b"\n")
+    Disk().write_whole(path, text_of(teams))
 
 
 def _listed(path: Path) -> dict[str, Any]:
     """Return the teams that are listed already; a list that can't be read is made anew."""
     try:
-        return dict(orjson.loads(path.read_bytes())["teams"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return teams_of(path.read_bytes())
+    except (OSError, ValueError):
         return {}

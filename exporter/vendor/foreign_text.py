@@ -10,6 +10,7 @@ and so of a log, of `--json`, of a terminal. What is done to it, in this order:
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from exporter.vendor.secret import Secret
@@ -24,12 +25,23 @@ CUT_PART = 4
 """… and at the beginning or the end of a text, where a cut may have gone through the key."""
 REMOVED = "***"
 
+_USER = re.compile(r"(?<=://)[^\s\"'<>]*@")
+_QUERY = re.compile(r"(://[^?#\s\"'<>]*[?#])[^\s\"'<>]+")
+
 
 def shown(text: str | bytes, secret: Secret | None = None) -> str:
     """Return the beginning of a text as it may be shown."""
     start = text[:READ].decode("utf-8", "replace") if isinstance(text, bytes) else text[:READ]
     start = _escaped(start if secret is None else _without(start, secret.reveal()))
     return start if len(start) <= SHOWN else start[:SHOWN] + "…"
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the parts of URLs in which secrets are: before an `@`, and after a `?` or a `#`.
+
+    A secret itself may have slashes, so all before the last `@` is removed.
+    """
+    return _QUERY.sub(rf"\1{REMOVED}", _USER.sub(f"{REMOVED}@", text))
 
 
 def quoted(value: object, secret: Secret | None = None) -> str:

@@ -27,6 +27,7 @@ from exporter.errors import (
     ExportError,
     OutputError,
     RejectedError,
+    StorageError,
     UnauthorizedError,
 )
 from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
@@ -111,6 +112,7 @@ ERRORS = [
     UnauthorizedError("the API refused the key: code 401, Please log in again.", hint="check DUOPLUS_API_KEY"),
     RejectedError("the API refused page 1: code 30001, bad range", code=30001, text="bad range", hint="check --start"),
     caused(DiskError("orders: no space is left", hint="make room"), OSError(28, "No space left on device")),
+    StorageError("could not read s3://bucket/_current.json: AccessDenied", hint="check the credentials"),
     CertificateError("[2024-01-01, 2024-01-02) could not be certified", hint="run it again later"),
     OutputError("orders belongs to another query: start was 2023-01-01", hint="choose another OUT"),
     ZeroDivisionError("division by zero"),
