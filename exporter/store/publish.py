@@ -37,9 +37,8 @@ def is_done(layout: Layout, digest: str | None) -> bool:
 
 def publish(layout: Layout, disk: Disk, lock: Lock) -> None:
     """Publish a result that is ready, from whichever step was reached, then remove the spool."""
-    manifest = read_manifest(layout.ready)
     if layout.is_file:
-        part = layout.result / manifest.parts[0].name
+        part = layout.result / read_manifest(layout.ready).parts[0].name
         if part.exists():
             published(layout)
             lock.check()
