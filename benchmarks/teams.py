@@ -4,7 +4,8 @@
 
 The server has a process of its own, a key and a limit for each team. The use of a team's rate is the number of gaps
 between its requests over what the rate allowed between its first request and its last. CPU is compared with that of one
-team of a million orders without a limit, in the same run.
+team of a million orders without a limit, in the same run. Then the same export is begun again and stopped by Ctrl-C
+after half of its time: the seconds until the process is gone.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -33,12 +37,17 @@ HEADS = (
     "CPU s a million",
     "against one",
     "seconds",
+    "stopped within",
 )
 ALONE = 1_000_000
+EXIT_STOPPED = 130
 
 
-def exported(folder: Path, url: str, options: SimulatorOptions, *, rate: float, patience: float) -> measure.Measured:
-    """Export all teams of a server by the command."""
+Command = tuple[list[str | Path], dict[str, str]]
+
+
+def command_for(folder: Path, url: str, options: SimulatorOptions, *, rate: float) -> Command:
+    """Return the command that exports all teams of a server, and its environment."""
     environ = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
     command: list[str | Path] = [sys.executable, "-m", "exporter", "run", folder / "out", "--base-url", url, "--quiet"]
     command += ["--rate", str(rate), "--end", "2025-12-31T23:00:00+08:00"]
@@ -52,7 +61,20 @@ def exported(folder: Path, url: str, options: SimulatorOptions, *, rate: float, 
             lines.append(f'[teams.t{number:05d}]\napi-key-env = "KEY_{number}"')
         config.write_text("\n".join(lines))
         command += ["--config", config]
-    return measure.run(command, environment=environ, log=folder / "log", patience=patience)
+    return command, environ
+
+
+def seconds_to_stop(options: SimulatorOptions, *, rate: float, after: float) -> float:
+    """Return how long an export took to end that Ctrl-C stopped `after` seconds after its start."""
+    with tempfile.TemporaryDirectory() as name, serving_apart(options) as url:
+        command, environ = command_for(Path(name), url, options, rate=rate)
+        with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+            time.sleep(after)
+            process.send_signal(signal.SIGINT)
+            began = time.perf_counter()
+            if (code := process.wait()) != EXIT_STOPPED:
+                raise measure.BrokenError(f"exit {code} in place of {EXIT_STOPPED}")
+    return time.perf_counter() - began
 
 
 def measured(
@@ -60,7 +82,9 @@ def measured(
 ) -> tuple[measure.Measured, dict[str, Any]]:
     """Return what an export of all teams took, and the server's statistics of each."""
     with tempfile.TemporaryDirectory() as name, serving_apart(options) as url:
-        taken = exported(Path(name), url, options, rate=rate, patience=patience)
+        folder = Path(name)
+        command, environ = command_for(folder, url, options, rate=rate)
+        taken = measure.run(command, environment=environ, log=folder / "log", patience=patience)
         with urllib.request.urlopen(f"{url}/statistics") as response:
             statistics = json.load(response)
     return taken, statistics.get("teams") or {options.key: statistics}
@@ -82,7 +106,7 @@ def main() -> None:
     alone, _ = measured(SimulatorOptions(rows=ALONE), rate=1e6)
     one = alone.cpu_seconds / (ALONE / 1e6)
     lines = [
-        ("1", f"{ALONE:,}", "–", "–", report.megabytes(alone.memory), f"{one:.1f}", "1.00", f"{alone.seconds:.1f}")
+        ("1", f"{ALONE:,}", "–", "–", report.megabytes(alone.memory), f"{one:.1f}", "1.00", f"{alone.seconds:.1f}", "–")
     ]
     data: dict[str, Any] = {
         "alone": {"cpu_seconds": alone.cpu_seconds, "memory": alone.memory, "seconds": alone.seconds}
@@ -100,6 +124,7 @@ def main() -> None:
             "memory": taken.memory,
             "cpu_seconds_a_million": million,
             "seconds": taken.seconds,
+            "seconds_to_stop": seconds_to_stop(options, rate=arguments.rate, after=taken.seconds / 2),
         }
         data[str(teams)] = facts
         lines.append(
@@ -112,6 +137,7 @@ def main() -> None:
                 f"{million:.1f}",
                 f"{million / one:.2f}",
                 f"{taken.seconds:.1f}",
+                f"{facts['seconds_to_stop']:.1f} s",
             )
         )
         print(lines[-1], file=sys.stderr)

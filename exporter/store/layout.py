@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,13 +162,17 @@ def _in_folder(layout: Layout) -> Manifest | None:
         return None
     manifest = read_manifest(layout.manifest) if NAME in names else None
     own = {NAME, *(part.name for part in manifest.parts)} if manifest else set()
-    if strangers := names - own:
-        shown = ", ".join(sorted(strangers)[:3])
+    refuse_strangers(out, names - own)
+    return manifest
+
+
+def refuse_strangers(out: Path, names: Collection[str]) -> None:
+    """Raise ConfigError if there are names of files in OUT that no export wrote."""
+    if names:
         raise ConfigError(
-            f"{out} holds {len(strangers)} file(s) that no export wrote: {shown}",
+            f"{out} holds {len(names)} file(s) that no export wrote: {', '.join(sorted(names)[:3])}",
             hint="choose an OUT that is new or empty, or move them away",
         )
-    return manifest
 
 
 def _in_file(layout: Layout) -> Manifest | None:

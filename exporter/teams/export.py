@@ -25,7 +25,7 @@ from exporter.http.wake_up import WakeUp
 from exporter.progress.summary import Summary
 from exporter.store import RowBudget
 from exporter.store.finished import TEAMS
-from exporter.store.layout import Layout
+from exporter.store.layout import Layout, refuse_strangers
 from exporter.teams.admission import Admission
 from exporter.teams.summary import Outcome, TeamsSummary, write_list
 
@@ -67,16 +67,10 @@ def check_out(out: Path) -> None:
         raise ConfigError(f"{out} holds the result of one team", hint="choose another OUT for several teams")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        strangers = sorted(
-            inside.name for inside in out.iterdir() if not inside.name.startswith(("team=", ".team=", TEAMS))
-        )
+        strangers = [inside.name for inside in out.iterdir() if not inside.name.startswith(("team=", ".team=", TEAMS))]
     except OSError as error:
         raise ConfigError(f"{out} can't be used: {error.strerror}", hint="choose another OUT") from error
-    if strangers:
-        raise ConfigError(
-            f"{out} holds {len(strangers)} file(s) that no export wrote: {', '.join(strangers[:3])}",
-            hint="choose an OUT that is new or empty, or move them away",
-        )
+    refuse_strangers(out, strangers)
 
 
 @asynccontextmanager
@@ -105,9 +99,8 @@ def _places(teams: int, on_event: Callable[[Event], None]) -> int:
             soft = raised
         if soft < wanted:
             places = max(1, (soft - OTHER_FILES) // FILES_A_TEAM)
-            on_event(
-                Noticed(message=f"{places} teams at once: `ulimit -n` allows {soft} open files, {wanted} are needed")
-            )
+            at_once = f"{places} team{'s' * (places > 1)} at once"
+            on_event(Noticed(message=f"{at_once}: `ulimit -n` allows {soft} open files, {wanted} are needed"))
             return places
     return teams
 

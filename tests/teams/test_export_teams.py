@@ -319,7 +319,7 @@ def test_few_open_files_bound_the_teams_at_once(tmp_path: Path, url: str) -> Non
     assert "at once" not in subprocess.run(command, check=True, capture_output=True, text=True).stderr
     shutil.rmtree("out")
     few = [*command[:2], program.replace("(80, 80)", "(79, 79)"), *command[3:]]
-    assert "1 teams at once: `ulimit -n`" in subprocess.run(few, check=True, capture_output=True, text=True).stderr
+    assert "1 team at once: `ulimit -n`" in subprocess.run(few, check=True, capture_output=True, text=True).stderr
 
 
 def test_a_failed_team_is_in_the_result(url: str) -> None:
