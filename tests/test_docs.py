@@ -27,7 +27,13 @@ from tests.test_package import needed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.glob("*.md")),
+]
 WORLD = SimulatorOptions(rows=12_600, seed=7, frozen=False, end="2026-01-01T00:00:00+08:00", key="the-key-of-7f3a")
 
 
@@ -61,7 +67,7 @@ def reference() -> ModuleType:
     return module
 
 
-EXAMPLES = {"README.md": 12, "completeness.md": 1, "format.md": 3, "recipes.md": 26}
+EXAMPLES = {"README.md": 12, "README.zh-CN.md": 17, "completeness.md": 1, "format.md": 3, "recipes.md": 26}
 """How many examples a page has: none of them escapes the pattern that finds them."""
 
 
