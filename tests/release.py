@@ -149,6 +149,7 @@ def check_files(wheel: Path, sdist: Path, version: str) -> None:
 def check_installed(wheel: Path, folder: Path, version: str) -> None:
     """Install a wheel with what it needs into a new environment; raise ReleaseError unless its command runs."""
     venv.create(folder, with_pip=True)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     pip: list[str | Path] = [
         folder / "bin" / "python",
         "-m",
@@ -157,10 +158,10 @@ def check_installed(wheel: Path, folder: Path, version: str) -> None:
         "--quiet",
         "--disable-pip-version-check",
     ]
-    subprocess.run([*pip, "--require-hashes", "-r", RUNTIME], check=True, stderr=subprocess.PIPE)
-    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
+    subprocess.run([*pip, "--require-hashes", "-r", RUNTIME], check=True, stderr=subprocess.PIPE, env=alone)
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True, env=alone)
     command: list[str | Path] = [folder / "bin" / "exporter", "--version"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=alone).stdout.strip()
     if said != version:
         raise ReleaseError(f"the installed command says version {said}, not {version}")
 
