@@ -21,8 +21,8 @@ from pathlib import Path
 import duckdb
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
-ONLY_SHOWN = frozenset({"cron", "json", "mermaid", "text", "toml"})
-"""Kinds of blocks that are not run."""
+ONLY_SHOWN = frozenset({"cron", "ini", "json", "mermaid", "py", "text", "toml"})
+"""Kinds of blocks that are not run here: `ini` and `py` show files of docs/recipes, which test_recipes sees to."""
 VARYING = re.compile(r"^(\d+%|host|key|range|time|size|files|orders is right)", re.MULTILINE)
 """How lines begin whose figures are the reader's own: of the machine, the moment, the key, the compressor."""
 NOT_RUN = ("python3 -m venv", "source ", "pip install", "export ", "exporter simulate")
