@@ -101,7 +101,11 @@ async def test_what_another_attempt_can_not_mend_needs_a_person(
     task: ModuleType, simulator: Simulator, tmp_path: Path
 ) -> None:
     out = tmp_path / "orders"
-    for wrong, kind in [({"api_key": "wrong"}, exporter.UnauthorizedError), ({"rate": -1}, exporter.ConfigError)]:
+    hopeless: list[tuple[dict[str, Any], type[exporter.ExportError]]] = [
+        ({"api_key": "wrong"}, exporter.UnauthorizedError),
+        ({"rate": -1}, exporter.ConfigError),
+    ]
+    for wrong, kind in hopeless:
         with pytest.raises(task.NeedsAPersonError) as failed:
             await task.export_orders(out, **options(simulator, **wrong))
         assert isinstance(failed.value.__cause__, kind)
