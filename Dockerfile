@@ -9,7 +9,7 @@ COPY exporter exporter
 RUN pip wheel --no-cache-dir --no-index --find-links /wheels --no-deps --wheel-dir /wheels . \
     && python -m venv /opt/exporter \
     && /opt/exporter/bin/pip install --no-cache-dir --no-index --find-links /wheels \
-        'duoplus-exporter[duckdb,pandas,report,xlsx]'
+        'duoplus-exporter[duckdb,pandas,publish,report,xlsx]'
 
 FROM python:3.11-slim
 COPY --from=build /opt/exporter /opt/exporter

@@ -7,6 +7,7 @@ after it, if there is one, is its output. The examples of one document run in it
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import io
 import os
 import pty
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 
@@ -52,6 +54,16 @@ class Servers(ExitStack):
         for shown, real in self._addresses.items():
             command = command.replace(shown, real)
         return command
+
+
+def module_at(file: Path) -> ModuleType:
+    """Load a script of the documents as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_examples(document: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import re
@@ -19,6 +18,7 @@ import exporter
 from exporter.cli import main
 from exporter.simulator import Faults, Quirks, SimulatorOptions
 from exporter.simulator.server import Simulator, serving
+from tests.examples import module_at
 from tests.notebook import code_cells, run_cells
 
 ROOT = Path(__file__).parent.parent
@@ -42,12 +42,7 @@ def test_every_file_is_linked() -> None:
 
 @pytest.fixture(scope="module")
 def task() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("task", RECIPES / "task.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(RECIPES / "task.py")
 
 
 @pytest.fixture
