@@ -9,7 +9,7 @@ PIN := $(CURDIR)/$(BIN)/python -m piptools compile --quiet --strip-extras --allo
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .PHONY: demo test test-deep compat storm coverage check format docs audit test-browser pictures bench bench-quick referee lock \
-	bench-lock clean
+	bench-lock recipes release clean
 
 $(READY): requirements.lock pyproject.toml
 	@echo "installing what is needed into $(VENV), about a minute; it is done once"
@@ -83,7 +83,14 @@ lock: $(READY)  ## renew requirements.lock (needs pip-tools)
 
 bench-lock: $(READY)  ## renew the requirements of the benchmarks' environments (needs pip-tools)
 	cd benchmarks/requirements && for name in pandas dlt airbyte singer; do $(PIN) --output-file $$name.txt $$name.in; done
-	cd benchmarks/requirements && $(PIN) -c ../../requirements.lock --output-file exporter.txt ../../pyproject.toml exporter.in
+	cd benchmarks/requirements && for name in exporter recipes; do \
+		$(PIN) -c ../../requirements.lock --output-file $$name.txt ../../pyproject.toml $$name.in; done
+
+recipes: $(READY)  ## run the recipe for dlt, in an environment of its own (a minute, from the index)
+	$(BIN)/python benchmarks/recipes.py
+
+release: $(READY)  ## build wheel and sdist into dist/, twice, and check them; TAG=v1.2.3 must be this version (needs the network)
+	TAG="$(TAG)" $(BIN)/python tests/release.py
 
 clean:
 	rm -rf $(VENV) benchmarks/.venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

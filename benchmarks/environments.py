@@ -14,6 +14,8 @@ RESULTS = HERE / "results"
 PIP = ("-m", "pip", "install", "-qq", "--disable-pip-version-check")
 OURS = "exporter"
 """The environment that this project itself is installed in, with no more than it needs."""
+RECIPES = "recipes"
+"""The environment of the recipes that need what the project does not; it holds the project, too."""
 
 
 @cache
@@ -27,7 +29,7 @@ def python_of(name: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([python, *PIP, "--require-hashes", "-r", requirements], check=True)
         ready.write_text(wanted)
-    if name == OURS:
+    if name in {OURS, RECIPES}:
         _install_ours(python, folder / ".ours")
     return python
 

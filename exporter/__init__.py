@@ -4,6 +4,8 @@ result = exporter.run("orders", start="2024-01-01")
 frame = result.to_pandas()
 """
 
+from typing import TYPE_CHECKING
+
 from exporter.api import arun, diff, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
 from exporter.config.options import Options
 from exporter.errors import (
@@ -41,3 +43,16 @@ __all__ = [
     "run",
     "stream",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+    """The version that is installed."""
+else:
+
+    def __getattr__(name: str) -> str:
+        """Look the version up when it is asked for: that takes longer than the rest of this module."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("duoplus-exporter")

@@ -7,43 +7,86 @@ after it, if there is one, is its output. The examples of one document run in it
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import io
 import os
 import pty
 import re
+import shlex
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
-ONLY_SHOWN = frozenset({"cron", "json", "mermaid", "text", "toml"})
-"""Kinds of blocks that are not run."""
+ONLY_SHOWN = frozenset({"cron", "ini", "json", "mermaid", "py", "text", "toml"})
+"""Kinds of blocks that are not run here: `ini` and `py` show files of docs/recipes, which test_recipes sees to."""
 VARYING = re.compile(r"^(\d+%|host|key|range|time|size|files|orders is right)", re.MULTILINE)
 """How lines begin whose figures are the reader's own: of the machine, the moment, the key, the compressor."""
 NOT_RUN = ("python3 -m venv", "source ", "pip install", "export ", "exporter simulate")
-"""Commands that would change the machine, or only this shell; or that end with Ctrl-C."""
+"""Commands that would change the machine, or only this shell; or whose server is running already."""
+
+
+class Servers(ExitStack):
+    """The servers that a document starts to serve its own records, each at a free port instead of the one shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._addresses: dict[str, str] = {}
+
+    def start(self, command: str) -> None:
+        """Start what `exporter simulate … --port N` starts; it runs until this is closed."""
+        before, _, port = command.partition(" --port ")
+        process = subprocess.Popen(
+            shlex.split(f"{before} --port 0"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.enter_context(process)
+        self.callback(process.terminate)
+        assert process.stdout is not None
+        self._addresses[f"http://127.0.0.1:{port}"] = process.stdout.readline().strip()
+
+    def reached_by(self, command: str) -> str:
+        """Return a command with the addresses at which the servers really are."""
+        for shown, real in self._addresses.items():
+            command = command.replace(shown, real)
+        return command
+
+
+def module_at(file: Path) -> ModuleType:
+    """Load a script of the documents as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_examples(document: Path) -> int:
     """Run a document's examples; return how many there are."""
     count = 0
-    for found in BLOCK.finditer(document.read_text(encoding="utf-8")):
-        kind, source, shown = found.groups()
-        if kind not in ONLY_SHOWN:
-            RUNNERS[kind](source, shown)
-            count += 1
+    with Servers() as servers:
+        for found in BLOCK.finditer(document.read_text(encoding="utf-8")):
+            kind, source, shown = found.groups()
+            if kind == "console":
+                _console(source, servers)
+            elif kind not in ONLY_SHOWN:
+                RUNNERS[kind](source, shown)
+            count += kind not in ONLY_SHOWN
     return count
 
 
-def _console(source: str, shown: str | None) -> None:
+def _console(source: str, servers: Servers) -> None:
     for example in re.split(r"^\$ ", source, flags=re.MULTILINE)[1:]:
         command, _, output = example.partition("\n")
-        if not command.startswith(NOT_RUN):
-            _assert_shown(output, _in_terminal(command), command)
+        if command.startswith("exporter simulate --records"):
+            servers.start(command)
+        elif not command.startswith(NOT_RUN):
+            _assert_shown(output, _in_terminal(servers.reached_by(command)), command)
 
 
 def _python(source: str, shown: str | None) -> None:
@@ -69,7 +112,6 @@ def _sql(source: str, shown: str | None) -> None:
 
 
 RUNNERS: dict[str, Callable[[str, str | None], None]] = {
-    "console": _console,
     "python": _python,
     "bash": _bash,
     "sql": _sql,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import re
@@ -22,12 +21,18 @@ from exporter import columns
 from exporter.progress.summary import Summary
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
-from tests.examples import run_examples
+from tests.examples import module_at, run_examples
 from tests.test_package import needed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.glob("*.md")),
+]
 WORLD = SimulatorOptions(rows=12_600, seed=7, frozen=False, end="2026-01-01T00:00:00+08:00", key="the-key-of-7f3a")
 
 
@@ -53,15 +58,10 @@ def _workplace(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(DOCS / "reference.py")
 
 
-EXAMPLES = {"README.md": 12, "completeness.md": 1, "format.md": 3, "recipes.md": 26}
+EXAMPLES = {"README.md": 12, "README.zh-CN.md": 17, "completeness.md": 1, "format.md": 3, "recipes.md": 26}
 """How many examples a page has: none of them escapes the pattern that finds them."""
 
 

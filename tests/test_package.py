@@ -76,7 +76,8 @@ def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             (site / top).symlink_to(Path(str(importlib.metadata.distribution(name).locate_file(top))))
     wheel = next(built.glob("*.whl"))
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--no-index", "--disable-pip-version-check", wheel], check=True)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it may hold this project
+    subprocess.run([*pip, "--no-deps", "--no-index", "--disable-pip-version-check", wheel], check=True, env=alone)
     return folder / "bin"
 
 

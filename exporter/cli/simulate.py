@@ -31,6 +31,8 @@ def simulate(*, options: Annotated[SimulatorOptions, Parameter(name="*")] = Simu
         run(options)
     except BrokenPipeError:
         raise
+    except ValueError as error:  # of --records
+        raise ConfigError(str(error)) from error
     except OSError as error:
         # asyncio words it with the address as a tuple; numbers below 0 are those of a name that was not found
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -160,6 +161,25 @@ def make_orders(moments: array[int], random: Random, *, first_index: int = 0) ->
         statuses.append(status)
         deadlines.append(deadline)
     return columns
+
+
+def read_records(file: Path) -> list[Record]:
+    """Return the records of a JSON file: a list of them, or a response of the API that has one.
+
+    Raise ValueError if there are none.
+    """
+    try:
+        content = orjson.loads(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
+    records = content
+    for name in ("data", "list"):
+        records = records.get(name) if isinstance(records, dict) else records
+    if not isinstance(records, list) or not all(isinstance(one, dict) and "created_at" in one for one in records):
+        raise ValueError(f"{file} is neither a list of records with created_at nor a response with one in data.list")
+    return records
 
 
 def given_orders(records: Iterable[Record], moments: Sequence[int]) -> OrderColumns:

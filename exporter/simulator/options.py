@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from exporter.simulator.faults import Faults
@@ -26,6 +27,8 @@ class SimulatorOptions:
 
     rows: int = 10_000
     """How many orders there are."""
+    records: Path | None = None
+    """A JSON file of records, or of a response with them, to serve as they are; then there are no other orders."""
     seed: int = 1
     """The same seed gives the same orders, faults and surprises."""
     start: str | None = None

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import orjson
 
-from exporter.simulator.data import OrderColumns, given_orders, make_orders
+from exporter.simulator.data import OrderColumns, given_orders, make_orders, read_records
 from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.query import Lookup
@@ -55,7 +55,11 @@ class World:
 
     @classmethod
     def of(cls, options: SimulatorOptions) -> World:
-        """Make the world that the options describe."""
+        """Make the world that the options describe; raise ValueError where they name a file without records."""
+        if options.records is not None:
+            return cls._given(
+                read_records(options.records), clock=options.now, quirks=options.quirks, seed=options.seed
+            )
         random = Random(options.seed)
         first, last = options.span()
         seconds = draw_seconds(options.rows, first, last, shape=options.shape, ties=options.ties, random=random)
@@ -74,9 +78,15 @@ class World:
     @classmethod
     def holding(cls, records: Iterable[Record], *, now: float, quirks: Quirks | None = None, seed: int = 0) -> World:
         """Hold the given records as they are, in the order of their `created_at`; their countdowns do not run."""
+        return cls._given(records, clock=lambda: now, quirks=quirks, seed=seed)
+
+    @classmethod
+    def _given(
+        cls, records: Iterable[Record], *, clock: Callable[[], float], quirks: Quirks | None, seed: int
+    ) -> World:
         ordered = sorted(records, key=second_of)
         columns = given_orders(ordered, [second_of(record) * 1000 for record in ordered])
-        return cls(columns, clock=lambda: now, quirks=quirks, seed=seed)
+        return cls(columns, clock=clock, quirks=quirks, seed=seed)
 
     def now(self) -> float:
         """Return the time of the server's clock in Unix seconds."""
