@@ -15,9 +15,12 @@ from exporter.config import sources
 from exporter.config.options import KEY_VARIABLE, ConnectionOptions, QueryOptions, Settings, options_of
 from exporter.config.parsers import nearest
 from exporter.config.sources import TEAMS_TABLE, Chosen, Source
+from exporter.config.travel import Keyless, KeySource, check_sources
 from exporter.errors import ConfigError
 
 KEY_ENV = "api_key_env"
+UNREAD = "-"
+"""What is taken for a key that is not read here."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
@@ -105,10 +108,12 @@ def choose(
     config: Path,
     environ: Mapping[str, str],
     only: Sequence[str] = (),
+    read_keys: bool = True,
 ) -> dict[str, tuple[Chosen, Mapping[str, str]]]:
     """Return what `chosen_for` does of the teams that `only` matches (all, if it is empty), in the order of the file.
 
-    All tables are checked. Raise ConfigError that names the team.
+    All tables are checked. Without `read_keys` no variable of a key need be set here. Raise ConfigError that names the
+    team.
     """
     check_names(tables)
     if tables and options.sources.get("api_key_file") in options.order[:-1]:
@@ -118,9 +123,30 @@ def choose(
             raise ConfigError(f"--only {pattern} matches no team", hint=f"teams are {', '.join(tables)}")
     names = {name for name in tables if not only or any(fnmatchcase(name, pattern) for pattern in only)}
     chosen = {
-        name: _chosen(name, table, options, config, environ, read_key=name in names) for name, table in tables.items()
+        name: _chosen(name, table, options, config, environ, read_key=read_keys and name in names)
+        for name, table in tables.items()
     }
     return {name: each for name, each in chosen.items() if name in names}
+
+
+def key_source(chosen: Chosen, table: Mapping[str, Any]) -> KeySource:
+    """Return where the key of a team is, whose table was checked by `choose`."""
+    variable = next((str(value) for key, value in table.items() if key.replace("-", "_") == KEY_ENV), None)
+    if variable is not None:
+        return KeySource(variable=variable)
+    return KeySource(file=chosen.values["api_key_file"].absolute())
+
+
+def keyless(
+    chosen: Mapping[str, tuple[Chosen, Mapping[str, str]]], tables: Mapping[str, Any], *, now: dt.datetime
+) -> dict[str, Keyless]:
+    """Return the settings of teams whose keys are not read here; raise ConfigError that names the team."""
+    made = {}
+    for name, (each, _) in chosen.items():
+        settings = settings_of(each, {KEY_VARIABLE: UNREAD}, team=name, now=now)
+        made[name] = Keyless.of(settings, key_source(each, tables[name]))
+    check_sources(made)
+    return made
 
 
 def check_keys(teams: Mapping[str, Settings]) -> None:
@@ -137,7 +163,7 @@ def _chosen(
 ) -> tuple[Chosen, Mapping[str, str]]:
     """Return a team's options; of a team that is not asked for, the variable of its key need not be set."""
     if not read_key and isinstance(table, dict):
-        variables = {str(value): "-" for key, value in table.items() if key.replace("-", "_") == KEY_ENV}
+        variables = {str(value): UNREAD for key, value in table.items() if key.replace("-", "_") == KEY_ENV}
         environ = {**environ, **variables}
     return chosen_for(name, table, options=options, config=config, environ=environ)
 
