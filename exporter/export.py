@@ -71,7 +71,7 @@ async def export(
         on_disk = off_loop(InOrder(shared.threads.disk))
         async with _opened(out, settings, shared, on_disk) as opened:
             if isinstance(opened, Manifest):
-                summary = _summary(out, opened, elapsed=time.monotonic() - began)
+                summary = summary_of(out, opened, elapsed=time.monotonic() - began)
             else:
                 run = _Run(
                     out,
@@ -211,7 +211,7 @@ class _Run:
         )
         manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.session.missing)))
         fetched = manifest.rows - self._before
-        return _summary(
+        return summary_of(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
         )
 
@@ -269,7 +269,7 @@ def _some_of(spans: Sequence[Span]) -> list[Span]:
     return [spans[place] for place in sorted({0, len(spans) // 2, len(spans) - 1})]
 
 
-def _summary(
+def summary_of(
     out: Path, manifest: Manifest, *, elapsed: float, fetched: int | None = None, page_size: int = 1
 ) -> Summary:
     """Return the figures of a run that ended with this manifest; `fetched` rows came in it (None: it sent nothing)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -95,10 +96,20 @@ def chosen_for(
 
 def settings_of(chosen: Chosen, environ: Mapping[str, str], *, team: str, now: dt.datetime) -> Settings:
     """Return the settings of one team; raise ConfigError that names the team."""
-    try:
+    with named(team):
         return sources.settings(chosen, environ, now=now)
+
+
+@contextmanager
+def named(team: str) -> Iterator[None]:
+    """Put a team's name in front of what is wrong with its settings."""
+    try:
+        yield
     except ConfigError as error:
-        raise _named(error, team) from error
+        text = str(error)
+        raise ConfigError(
+            text if text.startswith(f"team {team}:") else f"team {team}: {text}", hint=error.hint
+        ) from error
 
 
 def choose(
@@ -170,8 +181,3 @@ def _chosen(
 
 def _without_key(source: Source) -> Source:
     return replace(source, values={name: value for name, value in source.values.items() if name != "api_key_file"})
-
-
-def _named(error: ConfigError, team: str) -> ConfigError:
-    text = str(error)
-    return ConfigError(text if text.startswith(f"team {team}:") else f"team {team}: {text}", hint=error.hint)

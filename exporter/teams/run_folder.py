@@ -1,27 +1,28 @@
-"""Remember, on the storage that all workers share, what they have done for the teams of one run.
+"""Remember, on the storage that all workers share, which teams of a run were taken, and what was there before.
 
-Dask does a team's work again when its worker is lost, also when only the result's way back was. A team that was begun
-is then resumed, whatever `--fresh` says, and one that is complete is not asked for again.
+Dask does a team's work again when its worker is lost, also when only the way back of its figures was. A team that was
+begun is then resumed, whatever `--fresh` says; one that was finished in this run stays, whatever `--overwrite` says.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
+from uuid import uuid4
 
-import orjson
-
-from exporter.progress.summary import Summary
 from exporter.store.disk import Disk
+from exporter.store.layout import Layout
 
 
 class RunFolder:
     """The folder of one run in OUT: that a worker finds it shows that both mean the same storage."""
 
     def __init__(self, out: Path, run: str) -> None:
+        self._out = out
         self.path = out / f".team=.{run}"
 
     @contextmanager
@@ -34,15 +35,19 @@ class RunFolder:
             rmtree(self.path, ignore_errors=True)
 
     def take(self, team: str) -> bool:
-        """Record that a worker took a team; return whether it is the first one in this run."""
+        """Record that a worker took a team, and the result that was there; return whether it is the first to do so."""
+        written = self.path / uuid4().hex
+        written.write_text(self._result(team))
         try:
-            (self.path / f"{team}.taken").touch(exist_ok=False)
+            os.link(written, self._taken(team))  # in one step, with its content
         except FileExistsError:
             return False
+        finally:
+            written.unlink()
         return True
 
     def begin(self, team: str) -> None:
-        """Record that a team's first response came: what an earlier run left is discarded, if it was to be."""
+        """Record that a team's first response came: by then what an earlier run left is discarded, if it was to be."""
         with suppress(OSError):
             (self.path / f"{team}.begun").touch()
 
@@ -50,18 +55,17 @@ class RunFolder:
         """Return whether a worker has begun a team."""
         return (self.path / f"{team}.begun").exists()
 
-    def finish(self, team: str, summary: Summary) -> None:
-        """Record the figures of a team that ended."""
-        with suppress(OSError):
-            Disk().write_whole(self._figures(team), orjson.dumps(asdict(summary)))
+    def has_finished(self, team: str) -> bool:
+        """Return whether a worker of this run has made the result of a team that was taken."""
+        result = self._result(team)
+        return bool(result) and self._taken(team).read_text() != result
 
-    def figures(self, team: str) -> Summary | None:
-        """Return the figures of a team that ended in this run; None of any other."""
+    def _taken(self, team: str) -> Path:
+        return self.path / f"{team}.taken"
+
+    def _result(self, team: str) -> str:
+        """Return what names the result of a team, the checksum of its manifest; empty without a result."""
         try:
-            facts = orjson.loads(self._figures(team).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return Summary(**facts | {"uncertified": tuple(facts["uncertified"])})
-
-    def _figures(self, team: str) -> Path:
-        return self.path / f"{team}.json"
+            return hashlib.sha256(Layout.of(self._out / f"team={team}").manifest.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return ""

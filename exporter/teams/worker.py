@@ -30,7 +30,9 @@ from exporter.config.travel import Keyless
 from exporter.crawl.threads import tune
 from exporter.errors import ConfigError, ExportError, OutputError
 from exporter.events import FromTeam, Noticed
+from exporter.export import summary_of
 from exporter.progress.summary import Summary
+from exporter.store.layout import Layout, published
 from exporter.store.lock import InUseError
 from exporter.teams.admission import Admission, Intake
 from exporter.teams.event_messages import Outbox
@@ -135,25 +137,21 @@ class WorkerExports(WorkerPlugin):
     def _export(self, key: Key, job: Job) -> Summary:
         """Export a team; one that was begun in this run before is resumed."""
         first = self._folder.take(job.team)
-        if not first and (figures := self._folder.figures(job.team)):
-            return figures
         try:
-            summary = self._do(key, self._export_when_free(job, first=first))
+            return self._do(key, self._export_when_free(job, first=first))
         except OutputError:
-            # A worker that was given up for lost has finished the team meanwhile.
-            if not first and (figures := self._folder.figures(job.team)):
-                return figures
-            raise
-        self._folder.finish(job.team, summary)
-        return summary
+            # Its end is open, and the worker that was lost had finished it: run again, it would go further.
+            out = self._out / f"team={job.team}"
+            if first or not self._folder.has_finished(job.team) or (manifest := published(Layout.of(out))) is None:
+                raise
+            return summary_of(out, manifest, elapsed=0.0)
 
     async def _export_when_free(self, job: Job, *, first: bool) -> Summary:
         """Export a team, if need be once another worker of this run has let go of it."""
-        changes = {"fresh": False} if self._folder.has_begun(job.team) else {}
-        settings = job.settings.with_key(os.environ, **changes)
         loop = asyncio.get_running_loop()
         deadline, told = loop.time() + LOCK_PATIENCE, first
         while True:
+            settings = job.settings.with_key(os.environ, **self._changes(job.team, first=first))
             try:
                 return await self._exports.export(job.team, settings, on_opened=partial(self._folder.begin, job.team))
             except InUseError as error:
@@ -163,6 +161,11 @@ class WorkerExports(WorkerPlugin):
                     told = True
                     self._outbox.put(FromTeam(team=job.team, event=Noticed(message=f"waits: {error}")))
                 await asyncio.sleep(LOCK_RETRY)
+
+    def _changes(self, team: str, *, first: bool) -> dict[str, bool]:
+        """Return which settings hold no more for a team that another worker of this run had."""
+        begun, finished = (not first and done(team) for done in (self._folder.has_begun, self._folder.has_finished))
+        return ({"fresh": False} if begun else {}) | ({"overwrite": False} if finished else {})
 
     def _do(self, key: Key, work: Coroutine[Any, Any, Value]) -> Value:
         """Do something in the exports' event loop; it can be cancelled."""
