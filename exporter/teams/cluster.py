@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RETRIES = 2
 """How often Dask tries a team again whose work raised what no error of ours explains."""
 LOOK_EVERY = 1.0
-"""Seconds between two looks at which workers there are."""
+"""Seconds between two looks whether there is a worker."""
 NO_WORKER = 60.0
 """Seconds that teams wait for a worker where there is none any more."""
 STOPPING = 1.0
@@ -90,6 +90,7 @@ class _Shared:
         secure = next((one for one in addresses if one.startswith("https")), "http://")
         exports = WorkerExports(run=self._run, out=out, teams=len(teams), address=secure, work=work, own=own)
         self._client.subscribe_topic(self._run, self._take)
+        self._client.subscribe_topic("all", self._take_change)
         try:
             try:
                 await self._client.register_plugin(exports)
@@ -177,23 +178,24 @@ class _Shared:
             if getattr(event, "team", None) not in self._ended:
                 self._on_event(event)
 
+    def _take_change(self, message: tuple[float, Mapping[str, Any]]) -> None:
+        """Report a worker that was lost with teams of this run."""
+        content = message[1]
+        if content.get("action") == "remove-worker":
+            ours = [key for key in content.get("processing-tasks", ()) if str(key).startswith(f"{self._run}-")]
+            if ours:
+                text = f"worker {content.get('worker')} is gone: others take up its {counted(len(ours), 'team')}"
+                self._on_event(Noticed(message=text))
+
     async def _watch(self) -> None:
-        """Report workers that are lost; raise ApiError where none has been for a while."""
-        known: set[str] = set()
+        """Raise ApiError where no worker has been for a while."""
         since = time.monotonic()
-        while True:
-            try:
-                present = set(await self._client.nthreads())
-            except (OSError, TimeoutError):
-                present = set()
-            for gone in sorted(known - present):
-                self._on_event(Noticed(message=f"worker {gone} is gone: others take up its teams"))
-            known, now = present, time.monotonic()
-            if present:
-                since = now
-            elif now - since > NO_WORKER:
-                raise ApiError(
-                    f"the Dask cluster has had no worker for {NO_WORKER:g} s",
-                    hint="what is certified is kept; start workers, and run the same command again",
-                )
+        while time.monotonic() - since < NO_WORKER:
+            with suppress(OSError, TimeoutError):
+                if await self._client.nthreads():
+                    since = time.monotonic()
             await asyncio.sleep(LOOK_EVERY)
+        raise ApiError(
+            f"the Dask cluster has had no worker for {NO_WORKER:g} s",
+            hint="what is certified is kept; start workers, and run the same command again",
+        )

@@ -13,6 +13,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -136,7 +137,7 @@ class WorkerExports(WorkerPlugin):
 
     def _export(self, key: Key, job: Job) -> Summary:
         """Export a team; one that was begun in this run before is resumed."""
-        first = self._folder.take(job.team)
+        began, first = time.monotonic(), self._folder.take(job.team)
         try:
             return self._do(key, self._export_when_free(job, first=first))
         except OutputError:
@@ -144,7 +145,7 @@ class WorkerExports(WorkerPlugin):
             out = self._out / f"team={job.team}"
             if first or not self._folder.has_finished(job.team) or (manifest := published(Layout.of(out))) is None:
                 raise
-            return summary_of(out, manifest, elapsed=0.0)
+            return summary_of(out, manifest, elapsed=time.monotonic() - began)
 
     async def _export_when_free(self, job: Job, *, first: bool) -> Summary:
         """Export a team, if need be once another worker of this run has let go of it."""
