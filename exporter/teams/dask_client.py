@@ -22,6 +22,7 @@ CLOSING = 1.0
 """Seconds in which connections, and processes of ours, are closed; then they are left to end by themselves."""
 
 INSTALL = "pip install 'duoplus-exporter[dask]'"
+ADDRESS_HINT = "an address is like tcp://HOST:8786"
 TLS_HINT = "tls:// needs the certificates that DASK_DISTRIBUTED__COMM__TLS__… or Dask's configuration name"
 
 
@@ -40,7 +41,7 @@ async def connected(cluster: Cluster) -> AsyncIterator[Client]:
             where: Any = cluster.scheduler
             if where is None:
                 where = await _closing(stack, _local(LocalCluster, cluster.workers))
-            client = await _closing(stack, _client(Client, where))
+            client = await _closing(stack, Client(where, asynchronous=True, timeout=CONNECT, set_as_default=False))
             try:
                 await client.wait_for_workers(1, timeout=FIRST_WORKER)
             except TimeoutError:
@@ -69,14 +70,6 @@ def _local(kind: Any, workers: int) -> Any:
         raise ConfigError("a cluster on this machine needs cryptography", hint=INSTALL) from error
 
 
-def _client(kind: Any, where: Any) -> Any:
-    """Return a client, not connected."""
-    try:
-        return kind(where, asynchronous=True, timeout=CONNECT, set_as_default=False)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{where} is no address of a Dask scheduler: {error}", hint="like tcp://HOST:8786") from error
-
-
 async def _closing(stack: AsyncExitStack, starting: Any) -> Any:
     """Start a cluster or a client, and close it with the stack, even if it does not start."""
 
@@ -94,7 +87,7 @@ async def _closing(stack: AsyncExitStack, starting: Any) -> Any:
             hint="check the address and that it runs (dask scheduler), tls:// where it asks for TLS",
         ) from error
     except (ValueError, TypeError, RuntimeError) as error:
-        hint = TLS_HINT if str(where).startswith("tls") else "an address is like tcp://HOST:8786"
+        hint = TLS_HINT if str(where).startswith("tls") else ADDRESS_HINT
         raise ConfigError(f"{where} can't be used as a Dask scheduler: {error}", hint=hint) from error
 
 

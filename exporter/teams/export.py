@@ -149,9 +149,9 @@ class FirstPages:
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
         self._on_event = on_event
-        self._seen: dict[int, str] = {}
+        self._seen: dict[str, str] = {}
 
-    def compare(self, name: str, fingerprint: int) -> None:
+    def compare(self, name: str, fingerprint: str) -> None:
         """Take the fingerprint of a team's first page."""
         other = self._seen.setdefault(fingerprint, name)
         if other != name:
@@ -185,7 +185,7 @@ class TeamExports:
         resources: Resources,
         admission: Admission,
         on_event: Callable[[Event], None],
-        on_first_page: Callable[[str, int], None],
+        on_first_page: Callable[[str, str], None],
         work: Work = export,
     ) -> None:
         self._out = out

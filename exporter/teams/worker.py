@@ -214,5 +214,5 @@ class WorkerExports(WorkerPlugin):
         if message := self._outbox.message():
             self._worker.log_event(self.name, {"events": message})
 
-    def _send_first_page(self, team: str, fingerprint: int) -> None:
+    def _send_first_page(self, team: str, fingerprint: str) -> None:
         self._worker.log_event(self.name, {"first_page": [team, fingerprint]})

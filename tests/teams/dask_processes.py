@@ -92,3 +92,11 @@ def tls_environment(folder: Path) -> dict[str, str]:
     for role in ("CLIENT", "SCHEDULER", "WORKER"):
         names |= {f"{prefix}TLS__{role}__CERT": "cert.pem", f"{prefix}TLS__{role}__KEY": "key.pem"}
     return {name: str(folder / value) if value.endswith(".pem") else value for name, value in names.items()}
+
+
+def tls_config(environ: dict[str, str]) -> dict[str, str]:
+    """Return what the variables mean, as Dask's configuration of this process."""
+    return {
+        name.removeprefix("DASK_").lower().replace("__", ".").replace("_", "-"): value
+        for name, value in environ.items()
+    }
