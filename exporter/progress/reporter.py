@@ -18,7 +18,6 @@ from exporter.progress.tally import Tally
 from exporter.progress.teams_tally import TeamsTally
 from exporter.progress.text import API_TIMEZONE, in_zone
 
-
 SHARE = 0.02
 """The display's share of the time: that of thousands of teams takes milliseconds to add up."""
 

@@ -6,6 +6,7 @@ begun is then resumed, whatever `--fresh` says; one that was finished in this ru
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from uuid import uuid4
 
 from exporter.store.disk import Disk
 from exporter.store.layout import Layout
+from exporter.store.lock import is_held
+
+HELD = "held"
+"""The file that a run holds locked as long as it lives."""
 
 
 class RunFolder:
@@ -27,11 +32,18 @@ class RunFolder:
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """Make the folder for the time of a run."""
-        Disk().make_folder(self.path, mode=0o700)
+        """Make the folder for the time of a run; remove those of runs that were killed."""
+        for left in self._out.glob(".team=.*"):
+            if not is_held(left / HELD):
+                rmtree(left, ignore_errors=True)
+        disk = Disk()
+        disk.make_folder(self.path, mode=0o700)
+        held = disk.append(self.path / HELD)
         try:
+            fcntl.flock(held.descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            held.close()
             rmtree(self.path, ignore_errors=True)
 
     def take(self, team: str) -> bool:

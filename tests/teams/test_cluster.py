@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import pytest
 from dask.config import set as set_config
-from distributed import Client
+from distributed import Client, KilledWorker
 
 import exporter
 from exporter.cli import main
@@ -29,6 +29,7 @@ from exporter.events import Event, Finished, FromTeam, Noticed
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.server import Simulator, serving
+from exporter.store.lock import is_held
 from exporter.teams import cluster, dask_client, export_teams
 from exporter.teams.cluster import export_on_cluster
 from tests.exporting import digests, held, identities, settings_for
@@ -292,6 +293,46 @@ def test_two_names_for_one_team_are_a_warning_wherever_they_run(url: str, dask: 
     assert [event for event in events if isinstance(event, Noticed) and "seem to be one" in event.message] != []
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does; to be called in a thread."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def released(out: Path) -> bool:
+    """Return whether no worker holds a team."""
+    return not any(is_held(path) for path in out.glob(".team=*/lock"))
+
+
+async def test_workers_stop_when_the_command_is_killed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    async with serving(SimulatorOptions(rows=ROWS, teams=TEAMS, latency=0.02)) as simulator:
+        configuration(tmp_path, simulator.url)
+        with dask_processes(tmp_path, **keys(simulator)) as dask:
+            dask.start_workers(1)
+            run = await start(tmp_path, "--scheduler", dask.address, "--quiet")
+            await asyncio.to_thread(wait_until, lambda: holder(out, "t3") is not None)
+            run.kill()
+            await run.wait()
+            await asyncio.to_thread(wait_until, lambda: released(out))
+            facts, _ = await ended(await start(tmp_path, "--scheduler", dask.address, "--json"))
+    assert facts["complete"]
+    assert [path.name for path in out.glob(".*")] == [], "what the killed command left is removed"
+
+
+async def test_a_team_whose_workers_are_all_lost_fails_with_a_hint() -> None:
+    class Given:
+        async def result(self) -> Any:
+            worker: Any = None
+            raise KilledWorker("t", worker, allowed_failures=3)
+
+    given: Any = Given()
+    nobody: Any = None
+    outcome = await cluster._Shared(nobody, "run", {}, lambda _: None)._outcome("t", given)
+    assert (outcome.exit_code, outcome.message) == (3, "4 workers were lost while they exported team t")
+
+
 async def test_heartbeats_are_sent_while_pages_are_decoded(dask: DaskProcesses, tmp_path: Path) -> None:
     """The worker's own event loop answers at once, however much the exports' has to do."""
     waits: list[float] = []
@@ -357,6 +398,7 @@ async def test_over_tls_workers_that_come_late_or_go_and_a_scheduler_that_is_los
             at_each_request(simulator, dask.scheduler.kill)
             with pytest.raises(ApiError, match="connection to the Dask scheduler was lost"):
                 await export_on_cluster(tmp_path / "killed", made, where)
+            await asyncio.to_thread(wait_until, lambda: released(tmp_path / "killed"))
     assert [team["state"] for team in listed(tmp_path / "killed")["teams"].values()] == ["unfinished"] * TEAMS
 
 
