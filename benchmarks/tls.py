@@ -2,7 +2,7 @@
 
     python benchmarks/tls.py [--rows N] [--teams N] [--rounds N] [--save NAME]
 
-The simulator's application is served by aiohttp, which compresses each response at level 1 whether it was asked to or
+The simulator's application is served by aiohttp, which compresses each response whether it was asked to or
 not: from loopback the exporter asks for none. The exporter trusts the certificate by SSL_CERT_FILE, as with a company's
 own. One team without a limit shows the cost of a page, many teams at one request a second the cost of connections.
 """
@@ -25,6 +25,7 @@ import measure
 import report
 import teams
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.server import make_app
@@ -48,7 +49,7 @@ async def serve(options: SimulatorOptions, certificate: str, *, compressed: bool
     """Serve until standard input ends; print the URL when ready."""
     app = make_app(options)
     if compressed:
-        app.on_response_prepare.append(_compress)
+        app.middlewares.append(compress)
     context = None
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -62,8 +63,11 @@ async def serve(options: SimulatorOptions, certificate: str, *, compressed: bool
     await runner.cleanup()
 
 
-async def _compress(_: web.Request, response: web.StreamResponse) -> None:
+@web.middleware
+async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
     response.enable_compression(web.ContentCoding.gzip)
+    return response
 
 
 @contextmanager

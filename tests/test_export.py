@@ -409,8 +409,8 @@ async def test_an_export_that_is_cancelled_while_it_opens_its_store_releases_it(
     async with serving(SimulatorOptions(rows=10)) as simulator:
         task = asyncio.create_task(export(tmp_path / "out", settings_for(simulator)))
         await asyncio.to_thread(opening.wait)
-        task.cancel()
         asyncio.get_running_loop().call_soon(may_open.set)
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not is_held(tmp_path / ".out.exporter" / "lock")
