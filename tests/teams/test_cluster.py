@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import fcntl
 import os
 import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ from exporter.events import Event, Finished, FromTeam, Noticed
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from exporter.simulator.server import Simulator, serving
-from exporter.store.lock import is_held
 from exporter.teams import cluster, dask_client, export_teams
 from exporter.teams.cluster import export_on_cluster
 from tests.exporting import digests, held, identities, settings_for
@@ -210,7 +211,7 @@ async def test_a_killed_worker_of_this_machine_is_replaced_and_ctrl_c_stops_all(
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does: it reaches the workers, too
         said = (await run.stderr.read()).decode()
         assert await run.wait() == 130
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5, "0.3 s on a quiet machine, where it may take 2"
         assert "Traceback" not in said
         assert "the same command resumes" in said
         for pid in workers:
@@ -293,16 +294,15 @@ def test_two_names_for_one_team_are_a_warning_wherever_they_run(url: str, dask: 
     assert [event for event in events if isinstance(event, Noticed) and "seem to be one" in event.message] != []
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does; to be called in a thread."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
+async def released(out: Path) -> None:
+    """Wait until no worker holds a team."""
 
+    def wait() -> None:
+        for path in out.glob(".team=*/lock"):
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
 
-def released(out: Path) -> bool:
-    """Return whether no worker holds a team."""
-    return not any(is_held(path) for path in out.glob(".team=*/lock"))
+    await asyncio.wait_for(asyncio.to_thread(wait), 30)
 
 
 async def test_workers_stop_when_the_command_is_killed(tmp_path: Path) -> None:
@@ -311,11 +311,13 @@ async def test_workers_stop_when_the_command_is_killed(tmp_path: Path) -> None:
         configuration(tmp_path, simulator.url)
         with dask_processes(tmp_path, **keys(simulator)) as dask:
             dask.start_workers(1)
+            under_way = asyncio.Event()
+            at_each_request(simulator, lambda: under_way.set() if holder(out, "t3") else None)
             run = await start(tmp_path, "--scheduler", dask.address, "--quiet")
-            await asyncio.to_thread(wait_until, lambda: holder(out, "t3") is not None)
+            await under_way.wait()
             run.kill()
             await run.wait()
-            await asyncio.to_thread(wait_until, lambda: released(out))
+            await released(out)
             facts, _ = await ended(await start(tmp_path, "--scheduler", dask.address, "--json"))
     assert facts["complete"]
     assert [path.name for path in out.glob(".*")] == [], "what the killed command left is removed"
@@ -344,9 +346,10 @@ async def test_heartbeats_are_sent_while_pages_are_decoded(dask: DaskProcesses, 
             )
             for number in (1, 2)
         }
-        where = Cluster(scheduler=dask.address)
-        export = asyncio.create_task(export_on_cluster(tmp_path / "out", made, where))
         async with Client(dask.address, asynchronous=True, set_as_default=False) as client:
+            await client.run(import_module, "exporter.teams.worker")
+            where = Cluster(scheduler=dask.address)
+            export = asyncio.create_task(export_on_cluster(tmp_path / "out", made, where))
             while not export.done():
                 began = time.monotonic()
                 await client.run(asyncio.sleep, 0)
@@ -398,7 +401,7 @@ async def test_over_tls_workers_that_come_late_or_go_and_a_scheduler_that_is_los
             at_each_request(simulator, dask.scheduler.kill)
             with pytest.raises(ApiError, match="connection to the Dask scheduler was lost"):
                 await export_on_cluster(tmp_path / "killed", made, where)
-            await asyncio.to_thread(wait_until, lambda: released(tmp_path / "killed"))
+            await released(tmp_path / "killed")
     assert [team["state"] for team in listed(tmp_path / "killed")["teams"].values()] == ["unfinished"] * TEAMS
 
 
