@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import ssl
 import statistics
 import subprocess
@@ -92,9 +91,8 @@ def measured(kind: str, *, rows: int, number: int, rate: float) -> measure.Measu
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with serving(folder, kind=kind, rows=rows, teams_served=number, rate=options.rate) as (url, trusted):
-            os.environ.pop("SSL_CERT_FILE", None)
-            os.environ.update(trusted)
-            return teams.exported(folder, url, options, rate=rate, patience=600)
+            command, environ = teams.command_for(folder, url, options, rate=rate)
+            return measure.run(command, environment=environ | trusted, log=folder / "log", patience=600)
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ HEADING = """\
 
 `make docs` makes this page from the code; a test fails when it is stale. `exporter COMMAND --help` says the same.
 
-Results go to stdout; progress, errors and hints go to stderr. Each option of the groups Query, Connection, Run,
-Cluster and Output is also an environment variable (`EXPORTER_PAGE_SIZE`) and a key of the TOML file that `--config` names
+Results go to stdout; progress, errors and hints go to stderr. Each option of the groups Query, Connection, Run, Cluster
+and Output is also an environment variable (`EXPORTER_PAGE_SIZE`) and a key of the TOML file that `--config` names
 (`page-size`). The options of `simulate` are flags only.
 """
 
