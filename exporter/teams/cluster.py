@@ -190,12 +190,13 @@ class _Shared:
     async def _watch(self) -> None:
         """Raise ApiError where no worker has been for a while."""
         since = time.monotonic()
-        while time.monotonic() - since < NO_WORKER:
-            with suppress(OSError, TimeoutError):
+        while True:
+            with suppress(OSError, TimeoutError):  # a scheduler that is lost is found out by its futures
                 if await self._client.nthreads():
                     since = time.monotonic()
+                elif time.monotonic() - since > NO_WORKER:
+                    raise ApiError(
+                        f"the Dask cluster has had no worker for {NO_WORKER:g} s",
+                        hint="what is certified is kept; start workers, and run the same command again",
+                    )
             await asyncio.sleep(LOOK_EVERY)
-        raise ApiError(
-            f"the Dask cluster has had no worker for {NO_WORKER:g} s",
-            hint="what is certified is kept; start workers, and run the same command again",
-        )

@@ -46,6 +46,8 @@ STOPPING = 1.5
 """Seconds in which exports that are stopped close their spools."""
 LOCK_PATIENCE = 600.0
 """Seconds to wait for a team that another worker of this run still holds: one that was given up for lost, and isn't."""
+LETTING_GO = 5.0
+"""Seconds to wait for a team that another run holds: the workers of one that was just killed let go of theirs."""
 LOCK_RETRY = 0.2
 
 Value = TypeVar("Value")
@@ -150,13 +152,13 @@ class WorkerExports(WorkerPlugin):
     async def _export_when_free(self, job: Job, *, first: bool) -> Summary:
         """Export a team, if need be once another worker of this run has let go of it."""
         loop = asyncio.get_running_loop()
-        deadline, told = loop.time() + LOCK_PATIENCE, first
+        deadline, told = loop.time() + (LETTING_GO if first else LOCK_PATIENCE), first
         while True:
             settings = job.settings.with_key(os.environ, **self._changes(job.team, first=first))
             try:
                 return await self._exports.export(job.team, settings, on_opened=partial(self._folder.begin, job.team))
             except InUseError as error:
-                if first or loop.time() > deadline:
+                if loop.time() > deadline:
                     raise
                 if not told:
                     told = True
