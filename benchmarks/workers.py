@@ -9,7 +9,7 @@ is compared is then one worker of that share with two of it. Scheduler, server a
 - workers: each takes teams as long as its event loop has time for more
 - halves: two commands without Dask, each with half of the teams, in the order of the file
 
-Last it counts what Dask itself takes: tasks that do nothing, as many as there might be teams.
+Last it counts what Dask itself takes: tasks that do nothing, one for each of many teams.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Admission:
 class Intake:
     """Decide when a worker takes another team from those that all workers share.
 
-    The first at once; then, as long as the loop is not busy, with each tick twice as many as with the last, so that
+    The first at once; then, as long as the loop is not busy, twice the number of the last tick in each one, so that
     workers that start together share evenly. A busy one leaves the rest to the others.
     """
 
