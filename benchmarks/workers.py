@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
 import statistics
@@ -148,7 +149,8 @@ def empty_tasks(number: int) -> tuple[float, float]:
     def resident() -> int:
         return 1024 * int(re.findall(r"VmRSS:\s+(\d+)", status.read_text())[0])
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    silent = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=2, threads_per_worker=1, **silent) as cluster, Client(cluster) as client:
         client.gather(client.map(abs, range(100), pure=False))
         before, began = resident(), time.perf_counter()
         futures = [client.submit(abs, one, pure=False, retries=2) for one in range(number)]
