@@ -13,7 +13,14 @@ from typing import Any, get_args, is_typeddict
 
 import exporter
 from exporter.cli import app
-from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, options_of
+from exporter.config.options import (
+    ClusterOptions,
+    ConnectionOptions,
+    OutputOptions,
+    QueryOptions,
+    RunOptions,
+    options_of,
+)
 
 COMMANDS = Path(__file__).with_name("commands.md")
 API = COMMANDS.with_name("api.md")
@@ -25,8 +32,8 @@ HEADING = """\
 
 `make docs` makes this page from the code; a test fails when it is stale. `exporter COMMAND --help` says the same.
 
-Results go to stdout; progress, errors and hints go to stderr. Each option of the groups Query, Connection, Run and
-Output is also an environment variable (`EXPORTER_PAGE_SIZE`) and a key of the TOML file that `--config` names
+Results go to stdout; progress, errors and hints go to stderr. Each option of the groups Query, Connection, Run, Cluster
+and Output is also an environment variable (`EXPORTER_PAGE_SIZE`) and a key of the TOML file that `--config` names
 (`page-size`). The options of `simulate` are flags only.
 """
 
@@ -49,7 +56,7 @@ def options_table() -> str:
     """Return the README's table: the options of `run`, with their defaults."""
     rows = [
         f"| `--{name.replace('_', '-')}` | {option.described} |"
-        for group in (QueryOptions, ConnectionOptions, RunOptions, OutputOptions)
+        for group in (QueryOptions, ConnectionOptions, RunOptions, ClusterOptions, OutputOptions)
         for name, option in options_of(group).items()
     ]
     return "\n".join(["| option | |", "|---|---|", *rows])

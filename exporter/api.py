@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from exporter.config import sources
-from exporter.config.options import KEY_VARIABLE, Options, Settings, options_of
-from exporter.config.teams import check_keys, check_names
+from exporter.config import parsers, sources
+from exporter.config.cluster import Cluster, cluster_of
+from exporter.config.options import KEY_VARIABLE, ClusterOptions, Options, Settings, options_of
+from exporter.config.teams import KEY_ENV, UNREAD, check_keys, check_names, named
+from exporter.config.travel import Keyless, KeySource, check_sources
 from exporter.errors import ConfigError, OutputError
 from exporter.events import Event, ignore
 from exporter.progress.displays import display_for, in_notebook
@@ -32,12 +34,24 @@ Progress = Callable[[Event], None] | bool | None
 """Where events go: to a function; True: bar and summary on stderr; None: that only in a notebook; False: nowhere."""
 
 
-Teams = Mapping[str, Options]
-"""The teams of one run by name: of each its key, and the options in which it differs from the others."""
+class TeamOptions(Options, total=False):
+    """The options of one team: those in which it differs from the others, and one of three places of its key."""
+
+    api_key_env: str
+
+
+Teams = Mapping[str, TeamOptions]
+"""The teams of one run by name."""
 
 
 def run(
-    out: str | os.PathLike[str], *, teams: Teams | None = None, progress: Progress = None, **options: Unpack[Options]
+    out: str | os.PathLike[str],
+    *,
+    teams: Teams | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = None,
+    **options: Unpack[Options],
 ) -> Result:
     """Export all orders of the range to `out`, a folder or one `.parquet` file, and return the result.
 
@@ -46,7 +60,9 @@ def run(
     `DUOPLUS_API_KEY` or `api_key_file`.
 
     With `teams`, each is exported to `out/team=NAME` with its own key and options, in one process; a team that fails
-    stops no other: the result's `failed` says why it did.
+    stops no other: the result's `failed` says why it did. `workers`, a number of processes, or `scheduler`, the address
+    of a Dask cluster, share the teams; the keys are then named by `api_key_env` or `api_key_file`, and read there. A
+    script that starts workers runs under `if __name__ == "__main__":`, as with `multiprocessing`.
 
     It may be called anywhere, in a notebook too: the export has an event loop and a thread of its own. Ctrl-C, or any
     other exception that reaches the caller, stops it cleanly; the same call resumes. Raise ExportError: its `hint`
@@ -55,19 +71,27 @@ def run(
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only for an export
 
     with start_blocking_portal() as portal:
-        return portal.call(functools.partial(arun, out, teams=teams, progress=progress, **options))
+        started = functools.partial(arun, out, teams=teams, workers=workers, scheduler=scheduler, progress=progress)
+        return portal.call(functools.partial(started, **options))
 
 
 async def arun(
-    out: str | os.PathLike[str], *, teams: Teams | None = None, progress: Progress = None, **options: Unpack[Options]
+    out: str | os.PathLike[str],
+    *,
+    teams: Teams | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = None,
+    **options: Unpack[Options],
 ) -> Result:
     """Export as `run` does, in the event loop that is running."""
     from anyio import to_thread  # noqa: PLC0415
 
     from exporter.export import export  # noqa: PLC0415  # heavy
 
+    cluster = _cluster({"workers": workers, "scheduler": scheduler}, teams=teams is not None)
     if teams is not None:
-        return await _arun_teams(Path(out), teams, progress, options)
+        return await _arun_teams(Path(out), teams, cluster, progress, options)
     path, settings = Path(out), _settings(options)
     with _reporting(progress) as on_event:
         summary = await export(path, settings, on_event=on_event)
@@ -77,7 +101,12 @@ async def arun(
     return await to_thread.run_sync(open, path)
 
 
-async def _arun_teams(out: Path, teams: Teams, progress: Progress, options: Options) -> Result:
+def _cluster(given: Mapping[str, Any], *, teams: bool) -> Cluster | None:
+    known = options_of(ClusterOptions)
+    return cluster_of(sources.choose(known, sources.python(given, known)), teams=teams)
+
+
+async def _arun_teams(out: Path, teams: Teams, cluster: Cluster | None, progress: Progress, options: Options) -> Result:
     from anyio import to_thread  # noqa: PLC0415
 
     from exporter.progress.teams_tally import TeamsTally  # noqa: PLC0415
@@ -86,10 +115,20 @@ async def _arun_teams(out: Path, teams: Teams, progress: Progress, options: Opti
     if not teams:
         raise ConfigError("teams= names no team", hint='for example: teams={"berlin": {"api_key_file": "berlin.key"}}')
     check_names(teams)
-    settings = {name: _team_settings(name, {**options, **own}) for name, own in teams.items()}
-    check_keys(settings)
+    each = {name: {**options, **own} for name, own in teams.items()}
     with _reporting(progress, TeamsTally(teams)) as on_event:
-        summary = await export_teams(out, settings, on_event=on_event)
+        if cluster is None:
+            settings = {name: _team_settings(name, one) for name, one in each.items()}
+            check_keys(settings)
+            summary = await export_teams(out, settings, on_event=on_event)
+        else:
+            from exporter.teams.cluster import export_on_cluster  # noqa: PLC0415  # only for a cluster
+
+            keyless = {name: _keyless(name, one) for name, one in each.items()}
+            check_sources(keyless)
+            if cluster.scheduler is None:
+                check_keys({name: _team_settings(name, one) for name, one in each.items()})
+            summary = await export_on_cluster(out, keyless, cluster, on_event=on_event)
     if isinstance(on_event, ProgressReporter) and on_event.shows:
         print(summary, file=sys.stderr)  # noqa: T201  # asked for
     failed = {name: one.error for name, one in summary.outcomes.items() if one.error is not None}
@@ -97,13 +136,34 @@ async def _arun_teams(out: Path, teams: Teams, progress: Progress, options: Opti
 
 
 def _team_settings(name: str, options: Mapping[str, Any]) -> Settings:
-    """Return the settings of one team; raise ConfigError that names it. Its key never comes from the environment."""
+    """Return the settings of one team; raise ConfigError that names it. Its key is that of no other team."""
+    variable = options.get(KEY_ENV)
+    own = {key: value for key, value in options.items() if key != KEY_ENV}
+    with named(name):
+        key = {} if variable is None else {KEY_VARIABLE: KeySource(variable=variable).read(os.environ).reveal()}
+        return _made(own, key)
+
+
+def _keyless(name: str, options: Mapping[str, Any]) -> Keyless:
+    """Return the settings of one team as workers are sent them; raise ConfigError that names it."""
+    own = {key: value for key, value in options.items() if key not in {KEY_ENV, "api_key_file"}}
+    variable, file = options.get(KEY_ENV), options.get("api_key_file")
+    with named(name):
+        if "api_key" in own:
+            raise ConfigError("a key that is given in Python does not travel to workers", hint=KEYS_OF_WORKERS)
+        if (variable is None) == (file is None):
+            raise ConfigError("workers need one place to read its key from", hint=KEYS_OF_WORKERS)
+        source = KeySource(variable=variable) if file is None else KeySource(file=parsers.path(file).absolute())
+        return Keyless.of(_made(own, {KEY_VARIABLE: UNREAD}), source)
+
+
+KEYS_OF_WORKERS = "name where each worker finds it: api_key_env or api_key_file"
+
+
+def _made(options: Mapping[str, Any], key: Mapping[str, str]) -> Settings:
     known = options_of(Options)
-    try:
-        chosen = sources.choose(known, sources.python(options, known))
-        return sources.settings(chosen, {}, now=dt.datetime.now(dt.UTC))
-    except ConfigError as error:
-        raise ConfigError(f"team {name}: {error}", hint=error.hint) from None
+    chosen = sources.choose(known, sources.python(options, known))
+    return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
 
 
 def _teams_result(out: Path, teams: Sequence[str], failed: Mapping[str, Exception] | None = None) -> Result:
@@ -184,10 +244,7 @@ def records(table: pa.Table) -> Iterator[Record]:
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    known = options_of(Options)
-    chosen = sources.choose(known, sources.python(options, known))
-    key = {KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")}
-    return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
+    return _made(options, {KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")})
 
 
 def _reporting(progress: Progress, tally: TeamsTally | None = None) -> AbstractContextManager[Callable[[Event], None]]:

@@ -13,6 +13,8 @@ ExportError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ExportError(Exception):
     """Why the exporter can't continue; `hint`, also a note of the exception, says what to do about it."""
@@ -24,6 +26,9 @@ class ExportError(Exception):
         self.hint = hint
         if hint is not None:
             self.add_note(f"hint: {hint}")  # tracebacks show it, in a notebook too
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class ConfigError(ExportError):
@@ -73,3 +78,10 @@ class OutputError(ExportError):
     """OUT belongs to another query, another team or another running export, or holds a finished result."""
 
     exit_code = 5
+
+
+def _restored(kind: type[ExportError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> ExportError:
+    """Return an error as it was in the process that it comes from."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(facts)
+    return error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from exporter.certify.spans import Span, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
-from exporter.errors import ConfigError, OutputError
+from exporter.errors import ConfigError, ExportError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.http.pacer import UNPACED
@@ -71,7 +71,7 @@ async def export(
         on_disk = off_loop(InOrder(shared.threads.disk))
         async with _opened(out, settings, shared, on_disk) as opened:
             if isinstance(opened, Manifest):
-                summary = _summary(out, opened, elapsed=time.monotonic() - began)
+                summary = summary_of(out, opened, elapsed=time.monotonic() - began)
             else:
                 run = _Run(
                     out,
@@ -113,20 +113,30 @@ async def _opened(
     out: Path, settings: Settings, resources: Resources, on_disk: OffLoop
 ) -> AsyncIterator[Store | Manifest]:
     """Give a store to work with, closed at the end, or the manifest of a result that is finished."""
-    opened = await on_disk(
-        partial(
-            Store.open,
-            out,
-            query_of(settings),
-            schema=columns.schema(timezone=settings.timezone, language=settings.language),
-            whole=None if settings.end is None else Span(settings.start, settings.end + 1),
-            compression=settings.compression,
-            parts_executor=InOrder(resources.threads.parts),
-            budget=resources.budget,
-            fresh=settings.fresh,
-            overwrite=settings.overwrite,
+    opening = asyncio.ensure_future(
+        on_disk(
+            partial(
+                Store.open,
+                out,
+                query_of(settings),
+                schema=columns.schema(timezone=settings.timezone, language=settings.language),
+                whole=None if settings.end is None else Span(settings.start, settings.end + 1),
+                compression=settings.compression,
+                parts_executor=InOrder(resources.threads.parts),
+                budget=resources.budget,
+                fresh=settings.fresh,
+                overwrite=settings.overwrite,
+            )
         )
     )
+    try:
+        opened = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # The thread opens it all the same: what it has locked must be released, also if the process lives on.
+        with suppress(ExportError):
+            if isinstance(unwanted := await opening, Store):
+                await on_disk(unwanted.close)
+        raise
     try:
         yield opened
     finally:
@@ -211,7 +221,7 @@ class _Run:
         )
         manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.session.missing)))
         fetched = manifest.rows - self._before
-        return _summary(
+        return summary_of(
             self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
         )
 
@@ -269,7 +279,7 @@ def _some_of(spans: Sequence[Span]) -> list[Span]:
     return [spans[place] for place in sorted({0, len(spans) // 2, len(spans) - 1})]
 
 
-def _summary(
+def summary_of(
     out: Path, manifest: Manifest, *, elapsed: float, fetched: int | None = None, page_size: int = 1
 ) -> Summary:
     """Return the figures of a run that ended with this manifest; `fetched` rows came in it (None: it sent nothing)."""

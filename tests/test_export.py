@@ -22,7 +22,8 @@ from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
-from exporter.store import RowBudget
+from exporter.store import Manifest, RowBudget, Store
+from exporter.store.lock import is_held
 from exporter.streaming import stream
 from exporter.vendor.orders import Filters
 from tests.exporting import assert_exact, digests, files_below, held, identities, rows, settings_for
@@ -391,3 +392,26 @@ async def test_exports_share_the_threads_that_they_are_given(tmp_path: Path) -> 
             assert len(seen) == 5
             assert all(thread.is_alive() for thread in seen)
         assert [digests(out) for out in outs] == [digests(tmp_path / "alone")] * 8
+
+
+async def test_an_export_that_is_cancelled_while_it_opens_its_store_releases_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, may_open = threading.Event(), threading.Event()
+    real = Store.open
+
+    def slow(*arguments: Any, **options: Any) -> Store | Manifest:
+        opening.set()
+        may_open.wait()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(Store, "open", slow)
+    async with serving(SimulatorOptions(rows=10)) as simulator:
+        task = asyncio.create_task(export(tmp_path / "out", settings_for(simulator)))
+        await asyncio.to_thread(opening.wait)
+        asyncio.get_running_loop().call_soon(may_open.set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not is_held(tmp_path / ".out.exporter" / "lock")
+        assert (await export(tmp_path / "out", settings_for(simulator))).complete

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -13,7 +13,9 @@ from cyclopts import App, Group, Parameter
 
 from exporter.cli.reporting import current, warn
 from exporter.config import parsers, sources, teams
+from exporter.config.cluster import Cluster
 from exporter.config.options import (
+    ClusterOptions,
     ConnectionOptions,
     Option,
     OutputOptions,
@@ -22,11 +24,12 @@ from exporter.config.options import (
     Settings,
     options_of,
 )
+from exporter.config.travel import Keyless
 from exporter.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
-ALL = (QueryOptions, ConnectionOptions, RunOptions, OutputOptions)
+ALL = (QueryOptions, ConnectionOptions, RunOptions, ClusterOptions, OutputOptions)
 
 
 def _version() -> str:
@@ -128,15 +131,39 @@ def team_settings(options: sources.Chosen, given: Mapping[str, Any]) -> dict[str
 
 
 def team_options(
-    options: sources.Chosen, given: Mapping[str, Any]
+    options: sources.Chosen, given: Mapping[str, Any], *, read_keys: bool = True
 ) -> dict[str, tuple[sources.Chosen, Mapping[str, str]]]:
     """Return, of each team that `--only` chooses, the options in force and the variables in which its key is."""
-    origin = sources.choose(options_of(Origin), sources.command_line(given), sources.environment(environ())).values
-    config, only = origin["config"], origin["only"] or ()
-    tables = {} if config is None else teams.tables_in(config)
+    config, only, tables = _origin(given)
     if only and not tables:
         raise ConfigError("--only chooses among teams, and there are none", hint="name a file of teams by --config")
-    return {} if config is None else teams.choose(options, tables, config=config, environ=environ(), only=only)
+    if config is None:
+        return {}
+    return teams.choose(options, tables, config=config, environ=environ(), only=only, read_keys=read_keys)
+
+
+def keyless_teams(options: sources.Chosen, given: Mapping[str, Any], cluster: Cluster) -> dict[str, Keyless]:
+    """Return the settings of the chosen teams as workers are sent them.
+
+    Of workers on this machine the keys are checked here; those of others read them from their own environment or disk.
+    """
+    if cluster.scheduler is None:
+        team_settings(options, given)
+    chosen_for = team_options(options, given, read_keys=False)
+    current.get().timezone = options.values["timezone"]
+    return teams.keyless(chosen_for, team_tables(given), now=dt.datetime.now(dt.UTC))
+
+
+def team_tables(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tables of teams in the file of `--config`; none without such a file."""
+    return _origin(given)[2]
+
+
+def _origin(given: Mapping[str, Any]) -> tuple[Path | None, Sequence[str], Mapping[str, Any]]:
+    """Return the file of settings, the patterns of `--only`, and the file's tables of teams."""
+    origin = sources.choose(options_of(Origin), sources.command_line(given), sources.environment(environ())).values
+    config = origin["config"]
+    return config, origin["only"] or (), {} if config is None else teams.tables_in(config)
 
 
 def environ() -> Mapping[str, str]:

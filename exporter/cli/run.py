@@ -6,22 +6,37 @@ import dataclasses
 import gc
 import json
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from exporter.cli.app import Origin, chosen, command, environ, settings, team_options, team_settings
+from exporter.cli.app import (
+    Origin,
+    chosen,
+    command,
+    environ,
+    keyless_teams,
+    settings,
+    team_options,
+    team_settings,
+    team_tables,
+)
 from exporter.cli.event_loop import until_stopped
 from exporter.cli.reporting import current, localized, say
 from exporter.cli.stopping import Failed, Stopped
 from exporter.config import sources
-from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings
+from exporter.config.cluster import Cluster, cluster_of
+from exporter.config.options import ClusterOptions, ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings
+from exporter.config.travel import Keyless
 from exporter.errors import CertificateError
+from exporter.events import Event
 from exporter.progress.displays import display_for
 from exporter.progress.reporter import watching
 from exporter.progress.summary import summary_text
-from exporter.progress.text import table
+from exporter.progress.text import API_TIMEZONE, table
+
+if TYPE_CHECKING:
+    from exporter.teams import TeamsSummary
 
 EXAMPLES = """\
 Examples:
@@ -36,7 +51,7 @@ The key comes from DUOPLUS_API_KEY or --api-key-file, never as an option.
 """
 
 
-@command(QueryOptions, ConnectionOptions, RunOptions, OutputOptions, Origin, epilogue=EXAMPLES)
+@command(QueryOptions, ConnectionOptions, RunOptions, ClusterOptions, OutputOptions, Origin, epilogue=EXAMPLES)
 def run(out: str | Path, /, **given: Any) -> int:
     """Export all orders of the range to OUT: a folder, or one file if its name ends in .parquet.
 
@@ -45,8 +60,14 @@ def run(out: str | Path, /, **given: Any) -> int:
     options = chosen(given)
     if given.get("show_settings"):
         return show_settings(options, given)
+    if cluster := cluster_of(options, teams=bool(team_tables(given))):
+        return export_on(cluster, Path(out), keyless_teams(options, given, cluster), options.values)
     if teams := team_settings(options, given):
-        return export_teams_to(Path(out), teams, options.values)
+        from exporter.teams import export_teams
+
+        return export_teams_to(
+            Path(out), teams, options.values, lambda on_event: export_teams(Path(out), teams, on_event=on_event)
+        )
     export_to(Path(out), settings(options), options.values)
     return 0
 
@@ -54,6 +75,8 @@ def run(out: str | Path, /, **given: Any) -> int:
 def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
     """Export, and report progress and summary as the output options ask for; raise `Failed` if the export fails."""
     as_json, quiet, how = output["json"], output["quiet"], current.get()
+    from exporter.crawl.threads import tune
+
     tune()
     from exporter.export import export
 
@@ -85,13 +108,27 @@ def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False))
 
 
-def export_teams_to(out: Path, teams: Mapping[str, Settings], output: Mapping[str, Any]) -> int:
-    """Export the teams, report progress and summary, and return the exit code: the smallest of those that failed."""
-    as_json, quiet, how = output["json"], output["quiet"], current.get()
-    tune()
-    from exporter.progress.teams_tally import TeamsTally
-    from exporter.teams import export_teams
+def export_on(cluster: Cluster, out: Path, teams: Mapping[str, Keyless], output: Mapping[str, Any]) -> int:
+    """Export the teams by the workers of a cluster."""
+    from exporter.teams.cluster import export_on_cluster
 
+    return export_teams_to(
+        out, teams, output, lambda on_event: export_on_cluster(out, teams, cluster, on_event=on_event)
+    )
+
+
+def export_teams_to(
+    out: Path,
+    teams: Collection[str],
+    output: Mapping[str, Any],
+    work: Callable[[Callable[[Event], None]], Coroutine[Any, Any, TeamsSummary]],
+) -> int:
+    """Do the work of several teams, report progress and summary, and return the smallest exit code of a failure."""
+    as_json, quiet, how = output["json"], output["quiet"], current.get()
+    from exporter.crawl.threads import tune
+    from exporter.progress.teams_tally import TeamsTally
+
+    tune()
     gc.freeze()
     display = display_for(sys.stderr, quiet=quiet)
     tally = TeamsTally(teams)
@@ -100,12 +137,12 @@ def export_teams_to(out: Path, teams: Mapping[str, Settings], output: Mapping[st
         log_file=how.log_file,
         verbose=how.verbose,
         opening=how.opening,
-        timezone=next(iter(teams.values())).timezone,
+        timezone=how.timezone or API_TIMEZONE,
         tally=tally,
     ) as progress:
         how.opened = True
         try:
-            summary = until_stopped(export_teams(out, teams, on_event=progress))
+            summary = until_stopped(work(progress))
         except (Exception, Stopped) as error:
             raise Failed({**tally.facts(), "out": str(out)}) from error
         finally:
@@ -115,24 +152,6 @@ def export_teams_to(out: Path, teams: Mapping[str, Settings], output: Mapping[st
     if as_json:
         print(json.dumps(summary.as_json(), ensure_ascii=False))
     return summary.exit_code
-
-
-SWITCH_INTERVAL = 5e-5
-"""Seconds that another thread waits for the event loop to give up the interpreter's lock. With Python's own 5 ms,
-segments are judged only after all pages are read."""
-
-GARBAGE = 50_000
-"""Objects between two searches for cycles: a page makes 500 that are in none."""
-
-
-def tune() -> None:
-    """Set up the process, which is the export's own, for many pages, several threads and large tables."""
-    import pyarrow as pa
-
-    gc.set_threshold(GARBAGE)
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    with suppress(NotImplementedError):  # not in every build; of 240 MB it saves 50
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def show_settings(options: sources.Chosen, given: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ page.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,9 +86,11 @@ def last_of(cells: Cells, count: int) -> Cells:
     )
 
 
-def fingerprint(cells: Cells) -> int:
-    """Return a hash, of this process, of which orders a page shows, whatever their status."""
+def fingerprint(cells: Cells) -> str:
+    """Return what names the orders that a page shows, whatever their status: the same in every process."""
     if isinstance(cells, Joined):
         texts = dict(zip(TEXT_FIELDS, cells.texts, strict=True))
-        return hash((texts["order_id"], texts["created_at"]))
-    return hash(tuple("\x1f".join(map(str, cells[name].to_pylist())).encode() for name in ("order_id", "created_at")))
+        shown = [texts["order_id"], texts["created_at"]]
+    else:
+        shown = ["\x1f".join(map(str, cells[name].to_pylist())).encode() for name in ("order_id", "created_at")]
+    return hashlib.sha256(b"\0".join(shown)).hexdigest()

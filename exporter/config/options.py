@@ -1,8 +1,8 @@
 """Settings, validated and frozen, and the one declaration of the options that they are made from.
 
-The groups of options (`QueryOptions`, `ConnectionOptions`, `RunOptions`, `OutputOptions`) feed the command line, the
-environment, TOML files and Python's keyword arguments; `sources` takes each option from the first of these that names
-it. A default is declared with its option and nowhere else. No module below checks an option again.
+The groups of options (`QueryOptions`, `ConnectionOptions`, `RunOptions`, `ClusterOptions`, `OutputOptions`) feed the
+command line, the environment, TOML files and Python's keyword arguments; `sources` takes each option from the first of
+these that names it. A default is declared with its option and nowhere else. No module below checks an option again.
 """
 
 from __future__ import annotations
@@ -284,6 +284,29 @@ class RunOptions(TypedDict, total=False):
             parsers.OneOf(*COMPRESSIONS),
             "snappy",
             default="zstd",
+        ),
+    ]
+
+
+class ClusterOptions(TypedDict, total=False):
+    """Where the exports of several teams run."""
+
+    workers: Annotated[
+        int,
+        Option(
+            "Worker processes on this machine that share the teams; more than one needs the extra dask.",
+            parsers.whole(1, 1024),
+            4,
+            default=1,
+        ),
+    ]
+    scheduler: Annotated[
+        str,
+        Option(
+            "Address of a running Dask cluster whose workers share the teams, and OUT's storage; needs the extra dask.",
+            parsers.text,
+            "tcp://10.0.0.5:8786",
+            unset="none",
         ),
     ]
 

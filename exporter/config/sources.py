@@ -192,12 +192,17 @@ def key(chosen: Chosen, environ: Mapping[str, str]) -> tuple[Secret, str]:
     if not found:
         hint = f"set {KEY_VARIABLE}, or name a file that holds the key with --api-key-file"
         raise ConfigError("there is no API key" if source == KEY_VARIABLE else f"{source} holds no key", hint=hint)
+    return checked_key(found, source), source
+
+
+def checked_key(found: str, source: str) -> Secret:
+    """Return a key that was found; raise ConfigError for what can't be one."""
     if not found.isascii() or not found.isprintable() or " " in found:
         raise ConfigError(
             f"the key in {source} has characters that no key has",
             hint="it is one word of letters and digits: copy it again",
         )
-    return Secret(found), source
+    return Secret(found)
 
 
 def exposed(chosen: Chosen, environ: Mapping[str, str], made: Settings) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +16,12 @@ from exporter.config import sources
 from exporter.config.options import KEY_VARIABLE, ConnectionOptions, QueryOptions, Settings, options_of
 from exporter.config.parsers import nearest
 from exporter.config.sources import TEAMS_TABLE, Chosen, Source
+from exporter.config.travel import Keyless, KeySource, check_sources
 from exporter.errors import ConfigError
 
 KEY_ENV = "api_key_env"
+UNREAD = "-"
+"""What is taken for a key that is not read here."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
@@ -92,10 +96,20 @@ def chosen_for(
 
 def settings_of(chosen: Chosen, environ: Mapping[str, str], *, team: str, now: dt.datetime) -> Settings:
     """Return the settings of one team; raise ConfigError that names the team."""
-    try:
+    with named(team):
         return sources.settings(chosen, environ, now=now)
+
+
+@contextmanager
+def named(team: str) -> Iterator[None]:
+    """Put a team's name in front of what is wrong with its settings."""
+    try:
+        yield
     except ConfigError as error:
-        raise _named(error, team) from error
+        text = str(error)
+        raise ConfigError(
+            text if text.startswith(f"team {team}:") else f"team {team}: {text}", hint=error.hint
+        ) from error
 
 
 def choose(
@@ -105,10 +119,12 @@ def choose(
     config: Path,
     environ: Mapping[str, str],
     only: Sequence[str] = (),
+    read_keys: bool = True,
 ) -> dict[str, tuple[Chosen, Mapping[str, str]]]:
     """Return what `chosen_for` does of the teams that `only` matches (all, if it is empty), in the order of the file.
 
-    All tables are checked. Raise ConfigError that names the team.
+    All tables are checked. Without `read_keys` no variable of a key need be set here. Raise ConfigError that names the
+    team.
     """
     check_names(tables)
     if tables and options.sources.get("api_key_file") in options.order[:-1]:
@@ -118,9 +134,30 @@ def choose(
             raise ConfigError(f"--only {pattern} matches no team", hint=f"teams are {', '.join(tables)}")
     names = {name for name in tables if not only or any(fnmatchcase(name, pattern) for pattern in only)}
     chosen = {
-        name: _chosen(name, table, options, config, environ, read_key=name in names) for name, table in tables.items()
+        name: _chosen(name, table, options, config, environ, read_key=read_keys and name in names)
+        for name, table in tables.items()
     }
     return {name: each for name, each in chosen.items() if name in names}
+
+
+def key_source(chosen: Chosen, table: Mapping[str, Any]) -> KeySource:
+    """Return where the key of a team is, whose table was checked by `choose`."""
+    variable = next((str(value) for key, value in table.items() if key.replace("-", "_") == KEY_ENV), None)
+    if variable is not None:
+        return KeySource(variable=variable)
+    return KeySource(file=chosen.values["api_key_file"].absolute())
+
+
+def keyless(
+    chosen: Mapping[str, tuple[Chosen, Mapping[str, str]]], tables: Mapping[str, Any], *, now: dt.datetime
+) -> dict[str, Keyless]:
+    """Return the settings of teams whose keys are not read here; raise ConfigError that names the team."""
+    made = {}
+    for name, (each, _) in chosen.items():
+        settings = settings_of(each, {KEY_VARIABLE: UNREAD}, team=name, now=now)
+        made[name] = Keyless.of(settings, key_source(each, tables[name]))
+    check_sources(made)
+    return made
 
 
 def check_keys(teams: Mapping[str, Settings]) -> None:
@@ -137,15 +174,10 @@ def _chosen(
 ) -> tuple[Chosen, Mapping[str, str]]:
     """Return a team's options; of a team that is not asked for, the variable of its key need not be set."""
     if not read_key and isinstance(table, dict):
-        variables = {str(value): "-" for key, value in table.items() if key.replace("-", "_") == KEY_ENV}
+        variables = {str(value): UNREAD for key, value in table.items() if key.replace("-", "_") == KEY_ENV}
         environ = {**environ, **variables}
     return chosen_for(name, table, options=options, config=config, environ=environ)
 
 
 def _without_key(source: Source) -> Source:
     return replace(source, values={name: value for name, value in source.values.items() if name != "api_key_file"})
-
-
-def _named(error: ConfigError, team: str) -> ConfigError:
-    text = str(error)
-    return ConfigError(text if text.startswith(f"team {team}:") else f"team {team}: {text}", hint=error.hint)

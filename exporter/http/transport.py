@@ -17,6 +17,7 @@ import os
 import ssl
 import urllib.request
 from contextlib import suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -47,7 +48,8 @@ SHORTEST_FIRST = 5.0
 
 TLS_HINT = "check the clock, the proxy, and SSL_CERT_FILE if a company's own certificates are in use"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""These are read in addition to SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads itself."""
+OPENSSL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""These OpenSSL reads itself; the others are read in addition."""
 
 
 class Transport(Protocol):
@@ -268,9 +270,15 @@ def proxy_from_environment(url: URL) -> tuple[URL | None, dict[str, str] | None]
 
 def tls_from_environment() -> ssl.SSLContext:
     """Return a context that trusts the system's authorities and those that the environment names."""
+    return _trusting(*((name, os.environ.get(name)) for name in (*CA_VARIABLES, *OPENSSL_VARIABLES)))
+
+
+@lru_cache(maxsize=4)
+def _trusting(*named: tuple[str, str | None]) -> ssl.SSLContext:
+    """Return a context for these variables; reading the system's authorities takes longer than a handshake."""
     context = ssl.create_default_context()
-    for name in CA_VARIABLES:
-        if path := os.environ.get(name):
+    for name, path in named:
+        if path and name in CA_VARIABLES:
             try:
                 context.load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})  # noqa: PTH112
             except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from exporter.progress.messages import message
 from exporter.progress.tally import Tally
 from exporter.progress.teams_tally import TeamsTally
 from exporter.progress.text import API_TIMEZONE, in_zone
+
+SHARE = 0.02
+"""The display's share of the time: that of thousands of teams takes milliseconds to add up."""
 
 
 class ProgressReporter:
@@ -35,6 +39,8 @@ class ProgressReporter:
         self.repairs: list[str] = []
         self._display, self._log_file, self._verbose, self._clock = display, log_file, verbose, clock
         self._timezone = timezone
+        self._next_show = -math.inf
+        self._is_late = False
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -46,7 +52,14 @@ class ProgressReporter:
             self.repairs.append((self._message(event) or "").removeprefix("repaired "))
         if text := self._message(event, verbose=self._verbose):
             self._on_display(lambda display: display.say(text))
-        self._on_display(lambda display: display.show(self.tally, now))
+        self._show(now)
+
+    def _show(self, now: float) -> None:
+        """Bring the display up to date, unless that would take more than its share of the time."""
+        self._is_late = now < self._next_show
+        if not self._is_late:
+            self._on_display(lambda display: display.show(self.tally, now))
+            self._next_show = now + (self._clock() - now) / SHARE
 
     def _message(self, event: Event, *, verbose: bool = False) -> str | None:
         text = message(event, verbose=verbose)
@@ -59,6 +72,8 @@ class ProgressReporter:
 
     def close(self) -> None:
         """Leave the display as a reader wants to find it."""
+        if self._is_late:
+            self._on_display(lambda display: display.show(self.tally, self._clock()))
         self._on_display(lambda display: display.close())
 
     def _on_display(self, act: Callable[[Display], None]) -> None:

@@ -27,6 +27,10 @@ class Holder:
         return f"process {self.pid} on {self.host}, since {self.since}"
 
 
+class InUseError(OutputError):
+    """Another process holds the lock."""
+
+
 class Lock:
     """An exclusive lock on a work folder, held until `release` or the end of the process.
 
@@ -42,7 +46,7 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path, disk: Disk) -> Lock:
-        """Make the folder of the lock file, if need be, and lock it; raise OutputError that names its holder."""
+        """Make the folder of the lock file, if need be, and lock it; raise InUseError that names its holder."""
         while True:
             disk.make_folder(path.parent, mode=0o700)
             folder = _open_folder(path.parent, disk)
@@ -54,7 +58,7 @@ class Lock:
             lock = cls(path, file, folder)
             if not _acquire(file.descriptor):
                 lock.release()
-                raise OutputError(
+                raise InUseError(
                     f"{path.parent} is in use by another export: {holder(path) or 'it began just now'}",
                     hint="wait for it to end, or stop it",
                 )

@@ -32,11 +32,16 @@ class Admission:
         """Teams that are admitted and have not left."""
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._watch())
+        self.task = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
+        self.task.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the loop is late."""
+        return self._late >= LATE
 
     async def enter(self, orders: int | None) -> None:
         """Wait for admission; of two that wait, the one with more orders goes first, an unknown number before all."""
@@ -68,5 +73,45 @@ class Admission:
             due = loop.time() + TICK
             await asyncio.sleep(TICK)
             self._late += (loop.time() - due - self._late) * WEIGHT
-            if self._late < LATE:
+            if not self.busy:
                 self._admit(STEP)
+
+
+class Intake:
+    """Decide when a worker takes another team from those that all workers share.
+
+    The first at once; then, as long as the loop is not busy, twice the number of the last tick in each one, so that
+    workers that start together share evenly. A busy one leaves the rest to the others.
+    """
+
+    def __init__(self, admission: Admission, *, places: int) -> None:
+        self._admission = admission
+        self._places = asyncio.Semaphore(places)
+        self._left, self._step = 1, 1
+        self._next_tick = 0.0
+
+    async def enter(self) -> None:
+        """Wait until another team may be taken."""
+        await self._places.acquire()
+        try:
+            await self._in_time()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def leave(self) -> None:
+        """Make room for another one; called for each team that was taken, however it ended."""
+        self._places.release()
+
+    async def _in_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._left:
+            await asyncio.sleep(max(0.0, self._next_tick - loop.time()))
+            if loop.time() < self._next_tick:
+                continue  # another one that waited has opened this tick
+            self._next_tick = loop.time() + TICK
+            if self._admission.busy:
+                self._step = 1
+            else:
+                self._left, self._step = self._step, min(2 * self._step, STEP)
+        self._left -= 1

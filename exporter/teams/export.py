@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from yarl import URL
 
 from exporter import columns
 from exporter.certify.pages import Page
 from exporter.config.options import Settings
+from exporter.crawl.engine import Opened
 from exporter.crawl.threads import threads
-from exporter.errors import ConfigError, ExportError
+from exporter.errors import ConfigError
 from exporter.events import Event, FromTeam, Noticed, TeamFailed, ignore
 from exporter.export import Resources, export
 from exporter.http.client import TIMER_RESOLUTION
@@ -35,6 +38,8 @@ DISK_THREADS = 4
 FILES_A_TEAM = 8
 """Open files of one team at most: lock, spool, part, pace and their folders, and two connections."""
 OTHER_FILES = 64
+MOST_FILES = 2**20
+"""Where the system sets no limit."""
 
 
 async def export_teams(
@@ -48,12 +53,29 @@ async def export_teams(
     check_out(out)
     outcomes = {name: Outcome() for name in teams}
     try:
-        async with _shared(teams) as resources, Admission() as admission:
+        async with shared(first_secure(teams.values())) as resources, Admission() as admission:
             places = asyncio.Semaphore(_places(len(teams), on_event))
-            run = _Run(out, outcomes, resources=resources, admission=admission, on_event=on_event)
+            exports = TeamExports(
+                out,
+                resources=resources,
+                admission=admission,
+                on_event=on_event,
+                on_first_page=FirstPages(on_event).compare,
+                work=export,
+            )
+
+            async def one(name: str, settings: Settings) -> None:
+                async with places:
+                    try:
+                        outcomes[name] = Outcome(summary=await exports.export(name, settings))
+                    except Exception as error:  # noqa: BLE001  # a team's failure, of whatever kind, is its own
+                        outcomes[name] = Outcome(error=error)
+                if failure := outcomes[name].failure(name):
+                    on_event(failure)
+
             async with asyncio.TaskGroup() as tasks:
                 for name, settings in teams.items():
-                    tasks.create_task(run.team(name, settings, places))
+                    tasks.create_task(one(name, settings))
     finally:
         write_list(out, outcomes)
     return TeamsSummary(out=str(out), outcomes=outcomes, elapsed_seconds=time.monotonic() - began)
@@ -73,12 +95,16 @@ def check_out(out: Path) -> None:
     refuse_strangers(out, strangers)
 
 
+def first_secure(teams: Iterable[Settings]) -> str:
+    """Return an address that needs TLS, if that of any team does: all share one connector."""
+    return next((one.base_url for one in teams if one.base_url.startswith("https")), "http://")
+
+
 @asynccontextmanager
-async def _shared(teams: Mapping[str, Settings]) -> AsyncIterator[Resources]:
-    """Give what the teams share, and end it with them."""
-    secure = next((one.base_url for one in teams.values() if one.base_url.startswith("https")), "http://")
+async def shared(address: str) -> AsyncIterator[Resources]:
+    """Give what the exports of one process share, and end it with them; `address` is what `first_secure` returned."""
     with threads(disk=DISK_THREADS) as pools:
-        async with connector(URL(secure)) as connections:
+        async with connector(URL(address)) as connections:
             yield Resources(
                 threads=pools,
                 budget=RowBudget(),
@@ -90,65 +116,99 @@ async def _shared(teams: Mapping[str, Settings]) -> AsyncIterator[Resources]:
 
 def _places(teams: int, on_event: Callable[[Event], None]) -> int:
     """Return how many teams may be open at once: all, or those that the process may have files for."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = teams * FILES_A_TEAM + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    allowed = raise_file_limit(wanted)
+    if allowed >= wanted:
+        return teams
+    places = places_in(allowed)
+    at_once = f"{places} team{'s' * (places > 1)} at once"
+    on_event(Noticed(message=f"{at_once}: `ulimit -n` allows {allowed} open files, {wanted} are needed"))
+    return places
+
+
+def raise_file_limit(wanted: int) -> float:
+    """Let the process have this many open files, if the system permits; return how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return math.inf
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if raised > soft:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-        if soft < wanted:
-            places = max(1, (soft - OTHER_FILES) // FILES_A_TEAM)
-            at_once = f"{places} team{'s' * (places > 1)} at once"
-            on_event(Noticed(message=f"{at_once}: `ulimit -n` allows {soft} open files, {wanted} are needed"))
-            return places
-    return teams
+            return raised
+    return soft
 
 
-class _Run:
-    """What the teams of one run have in common."""
+def places_in(files: float) -> int:
+    """Return how many teams that many open files are enough for, at least 1."""
+    return max(1, int((min(files, MOST_FILES) - OTHER_FILES) // FILES_A_TEAM))
+
+
+class FirstPages:
+    """Warn of two names for one team: their first pages show the same orders."""
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
+        self._seen: dict[str, str] = {}
+
+    def compare(self, name: str, fingerprint: str) -> None:
+        """Take the fingerprint of a team's first page."""
+        other = self._seen.setdefault(fingerprint, name)
+        if other != name:
+            self._on_event(Noticed(message=f"teams {other} and {name} seem to be one: their first pages are the same"))
+
+
+class Work(Protocol):
+    """What is done for each team: an export, or anything else that opens the team's result and asks for orders."""
+
+    def __call__(
+        self,
+        out: Path,
+        settings: Settings,
+        /,
+        *,
+        on_event: Callable[[Event], None],
+        resources: Resources,
+        on_opened: Opened,
+    ) -> Awaitable[Summary]:
+        """Return the figures of one team; raise an ExportError."""
+        ...
+
+
+class TeamExports:
+    """The exports of the teams of one process: what they have in common."""
 
     def __init__(
         self,
         out: Path,
-        outcomes: dict[str, Outcome],
         *,
         resources: Resources,
         admission: Admission,
         on_event: Callable[[Event], None],
+        on_first_page: Callable[[str, str], None],
+        work: Work = export,
     ) -> None:
         self._out = out
-        self._outcomes = outcomes
         self._resources = resources
         self._admission = admission
         self._on_event = on_event
-        self._first_pages: dict[int, str] = {}
+        self._on_first_page = on_first_page
+        self._work = work
 
-    async def team(self, name: str, settings: Settings, places: asyncio.Semaphore) -> None:
-        """Export one team; keep what it came to."""
-        async with places:
-            try:
-                summary = await self._export(name, settings)
-            except Exception as error:  # noqa: BLE001  # a team's failure, of whatever kind, is its own
-                self._outcomes[name] = outcome = Outcome(error=error)
-            else:
-                self._outcomes[name] = outcome = Outcome(summary=summary)
-        if outcome.exit_code is not None:
-            hint = outcome.error.hint if isinstance(outcome.error, ExportError) else None
-            self._on_event(TeamFailed(team=name, message=outcome.message or "", hint=hint, exit_code=outcome.exit_code))
-
-    async def _export(self, name: str, settings: Settings) -> Summary:
+    async def export(self, name: str, settings: Settings, *, on_opened: Callable[[], None] = lambda: None) -> Summary:
+        """Export one team; `on_opened` is called after its first response. Raise whatever stops it."""
         admitted = False
 
         async def opened(page: Page | None, total: int | None) -> None:
             nonlocal admitted
+            on_opened()
             if page is not None and page.rows:
-                self._compare(name, page)
+                self._on_first_page(name, columns.fingerprint(page.cells))
             await self._admission.enter(total)
             admitted = True
 
         try:
-            return await export(
+            return await self._work(
                 self._out / f"team={name}",
                 settings,
                 on_event=partial(self._emit, name),
@@ -162,9 +222,3 @@ class _Run:
     def _emit(self, name: str, event: Event) -> None:
         if not isinstance(event, FromTeam | TeamFailed):
             self._on_event(FromTeam(team=name, event=event))
-
-    def _compare(self, name: str, page: Page) -> None:
-        """Warn of two names for one team: their first pages show the same orders."""
-        other = self._first_pages.setdefault(columns.fingerprint(page.cells), name)
-        if other != name:
-            self._on_event(Noticed(message=f"teams {other} and {name} seem to be one: their first pages are the same"))

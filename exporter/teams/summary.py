@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ExportError
+from exporter.events import TeamFailed
 from exporter.progress.summary import Summary
 from exporter.progress.text import counted, duration, size, table
 from exporter.store.disk import Disk
@@ -52,6 +53,13 @@ class Outcome:
         if self.state == FAILED and self.summary is not None:
             return f"these spans could not be certified: {', '.join(self.summary.uncertified)}"
         return None
+
+    def failure(self, team: str) -> TeamFailed | None:
+        """Return what is reported of a team that failed; None of any other."""
+        if self.exit_code is None:
+            return None
+        hint = self.error.hint if isinstance(self.error, ExportError) else None
+        return TeamFailed(team=team, message=self.message or "", hint=hint, exit_code=self.exit_code)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,11 @@
-"""A key that does not show itself: not in a repr, not in a message, not among the variables of a traceback. Pure."""
+"""A key that does not show itself: not in a repr, not in a message, not among the variables of a traceback. Pure.
+
+Nor does it travel: what holds it can't be pickled, so no worker of a cluster is ever sent one.
+"""
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 
 class Secret:
@@ -34,3 +39,6 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self.__text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is never pickled")

@@ -387,6 +387,7 @@ async def test_a_bundle_from_the_environment_is_trusted(monkeypatch: pytest.Monk
     server_side.load_cert_chain(CERTIFICATE)
     async with serving(plain, ssl_context=server_side) as url, client(url) as asking:
         assert (await asking.ask(QUESTION)).records == [{"order_id": "7"}]
+    assert tls_from_environment() is tls_from_environment(), "it is read once a process"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     with pytest.raises(ConfigError, match=r"REQUESTS_CA_BUNDLE names /nowhere/bundle\.pem"):
         tls_from_environment()

@@ -13,6 +13,7 @@ from exporter.progress.displays import LINE_EVERY, Bar, Lines, display_for
 from exporter.progress.messages import message
 from exporter.progress.reporter import ProgressReporter, watching
 from exporter.progress.tally import Tally
+from exporter.progress.teams_tally import TeamsTally
 from exporter.progress.text import duration, size, table
 
 STARTED = Started(total=10_000, committed=0, requests_ideal=20, windows=1, rate=2.0)
@@ -252,3 +253,31 @@ def test_sizes_read_well(count: float, text: str) -> None:
 
 def test_tables_are_aligned() -> None:
     assert table([("a", "bb", "c"), ("aaa", "b", "")]) == "a    bb  c\naaa  b"
+
+
+class Slow:
+    """A display that takes a tenth of a second, and its clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.shown: list[int] = []
+
+    def show(self, tally: Tally | TeamsTally, now: float) -> None:
+        self.now += 0.1
+        self.shown.append(tally.fetched)
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def close(self) -> None:
+        self.shown.append(-1)
+
+
+def test_a_display_that_takes_long_is_shown_less_often_and_its_last_state_at_the_end() -> None:
+    display = Slow()
+    reporter = ProgressReporter(display, clock=lambda: display.now)
+    for rows in range(1, 101):
+        reporter(Committed(start=0, stop=1, rows=1, total_rows=rows))
+        display.now += 0.11
+    reporter.close()
+    assert display.shown == [1, 46, 91, 100, -1]
