@@ -24,6 +24,7 @@ BLOCK = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
 DEFAULTS = {
     "all": "全部",
     "automatic": "自动",
+    "none": "无",
     "the moment of the first start, less --settle": "首次启动的时刻减去 `--settle`",
     "the site's": "所选站点的地址",
 }
