@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 TTL = "1s"
 """Dask makes it ten heartbeats at least, which are 5 s."""
 
+ROOT = Path(__file__).parents[2]
+
 
 class DaskProcesses:
     """A running scheduler, and the workers that were started for it."""
@@ -25,7 +27,15 @@ class DaskProcesses:
     def __init__(self, folder: Path, stack: ExitStack, environ: dict[str, str]) -> None:
         self._folder = folder
         self._stack = stack
-        self._environ = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": TTL, **environ}
+        paths = os.pathsep.join(
+            filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+        )  # workers import the tests' work
+        self._environ = {
+            **os.environ,
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": TTL,
+            "PYTHONPATH": paths,
+            **environ,
+        }
         self.workers: list[Popen[str]] = []
         self.scheduler = self._started("scheduler", "--port", "0", "--no-dashboard", "--host", HOST)
         self.address = self._said(self.scheduler, r"Scheduler at:\s+(\S+)")
