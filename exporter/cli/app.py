@@ -116,9 +116,18 @@ def chosen(given: Mapping[str, Any]) -> sources.Chosen:
     return sources.choose(options, *order)
 
 
-def team_settings(options: sources.Chosen, given: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of the teams in the file of `--config` that `--only` chooses; none if it has no teams."""
+def team_settings(
+    options: sources.Chosen,
+    given: Mapping[str, Any],
+    prepare: Callable[[str, sources.Chosen], object] = lambda _name, _options: None,
+) -> dict[str, Settings]:
+    """Return the settings of the teams in the file of `--config` that `--only` chooses; none if it has no teams.
+
+    `prepare` may change the options of a team before its settings are made of them.
+    """
     chosen_for = team_options(options, given)
+    for name, (team, _) in chosen_for.items():
+        prepare(name, team)
     now = dt.datetime.now(dt.UTC)
     made = {name: teams.settings_of(*each, team=name, now=now) for name, each in chosen_for.items()}
     teams.check_keys(made)

@@ -144,6 +144,14 @@ class UpdateStore(Store):
         """Return the rows of a segment, kept or certified anew."""
         return self._spool.read(span) if span in self._spool else self.old.read(span)
 
+    def close(self) -> None:
+        """Release the lock; leave the work as it is, unless nothing was certified yet."""
+        begun = self._spool.spans or self._spool.ready is not None
+        if not (self._closed or begun) and self._lock.is_in_place:
+            self._spool.close()
+            self._disk.unlink(self._layout.spool)
+        super().close()
+
     def finish_update(
         self,
         facts: RunFacts,

@@ -11,6 +11,7 @@ from typing import Any
 from exporter.config.options import Settings
 from exporter.config.sources import Chosen
 from exporter.errors import ConfigError
+from exporter.store.layout import Layout, read_manifest
 from exporter.store.manifest import Manifest
 from exporter.store.old_result import OldResult
 from exporter.vendor.orders import Filters, wire_time
@@ -24,18 +25,18 @@ class Adapted:
     query: Mapping[str, Any]
 
 
-def result_in(out: Path, options: Chosen) -> OldResult:
-    """Return the result in OUT, and let `options` mean its time zone, range and, if none is named, its address.
+def take_over(out: Path, options: Chosen) -> None:
+    """Let `options` mean the time zone, the start and, if none is named, the address of the result in OUT.
 
     Raise what `OldResult.load` raises.
     """
-    old = OldResult.load(out)
-    values, manifest = options.values, old.manifest
+    layout, values = Layout.of(out), options.values
+    replaces = layout.ready.is_file()  # it was about to replace the one before
+    manifest = read_manifest(layout.ready) if replaces else OldResult.load(out).manifest
     values["timezone"] = manifest.timezone
     values["start"] = dt.datetime.fromisoformat(wire_time(manifest.whole.start))
     if options.sources["site"] is options.sources["base_url"] is None:
         values["base_url"] = manifest.query["base_url"]
-    return old
 
 
 def adapted(made: Settings, manifest: Manifest) -> Adapted:

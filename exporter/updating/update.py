@@ -24,7 +24,7 @@ from exporter.crawl.ladder import Ladder
 from exporter.crawl.settled import settled_end
 from exporter.crawl.threads import InOrder, OffLoop, off_loop
 from exporter.delivery.convert import CHANGES, write_changes
-from exporter.delivery.output_file import check_name
+from exporter.delivery.output_file import check_name, check_place
 from exporter.errors import CertificateError, OutputError, RejectedError
 from exporter.events import Event, Finished, Noticed, Resumed, ignore
 from exporter.export import Resources, Run, own_resources, summary_of
@@ -82,6 +82,9 @@ async def update(
             return _described(summary_of(out, recovered, elapsed=time.monotonic() - began), recovered)
         old = await on_disk(partial(OldResult.load, out))
         wanted = adapted(made, old.manifest)
+        if isinstance(changes, Path):
+            paths = tuple(old.layout.part(part.name) for part in old.manifest.parts)
+            check_place(changes.resolve(), [(None, Result(out=out, paths=paths, manifest={}))])
         await on_disk(old.check_parts)
         store = await on_disk(
             partial(
