@@ -63,9 +63,10 @@ def update(
         return show_settings(options, given)
     file = None if changes is None else Path(changes)
 
-    def prepare(name: str, team: Chosen) -> None:
+    def prepare(name: str, team: Chosen) -> Chosen:
         with suppress(ExportError):  # the update of that team raises it
-            take_over(folder / f"team={name}", team)
+            return take_over(folder / f"team={name}", team)
+        return team
 
     if teams := team_settings(options, given, prepare):
         found = None if file is None else TeamsChanges(file)
@@ -77,6 +78,5 @@ def update(
         )
     if holds_teams(folder):
         raise ConfigError(f"{out} holds the results of teams", hint="name the file with their keys by --config")
-    take_over(folder, options)
-    export_to(folder, settings(options), options.values, partial(update, changes=file))
+    export_to(folder, settings(take_over(folder, options)), options.values, partial(update, changes=file))
     return 0

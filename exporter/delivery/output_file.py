@@ -46,7 +46,8 @@ def output_file(file: Path, results: Results, *, overwrite: bool, disk: Disk | N
 
 
 def check_place(target: Path, results: Results) -> None:
-    """Raise ConfigError if a resolved path can't be that of a file, or if it would be part of a result."""
+    """Raise ConfigError if a path can't be that of a file, or if it would be part of a result."""
+    target = target.resolve()
     if target.is_dir():
         raise ConfigError(f"{target} is a folder where a file is needed")
     if not target.parent.is_dir():

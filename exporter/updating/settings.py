@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.options import Settings
-from exporter.config.sources import Chosen
+from exporter.config.sources import Chosen, Source
 from exporter.errors import ConfigError
 from exporter.store.layout import Layout, read_manifest
 from exporter.store.manifest import Manifest
@@ -25,18 +25,29 @@ class Adapted:
     query: Mapping[str, Any]
 
 
-def take_over(out: Path, options: Chosen) -> None:
-    """Let `options` mean the time zone, the start and, if none is named, the address of the result in OUT.
+def take_over(out: Path, options: Chosen) -> Chosen:
+    """Return the options with the time zone and the start of the result in OUT and, if none is named, its address.
 
     Raise what `OldResult.load` raises.
     """
-    layout, values = Layout.of(out), options.values
+    layout = Layout.of(out)
     replaces = layout.ready.is_file()  # it was about to replace the one before
     manifest = read_manifest(layout.ready) if replaces else OldResult.load(out).manifest
-    values["timezone"] = manifest.timezone
-    values["start"] = dt.datetime.fromisoformat(wire_time(manifest.whole.start))
+    own: dict[str, Any] = {
+        "timezone": manifest.timezone,
+        "start": dt.datetime.fromisoformat(wire_time(manifest.whole.start)),
+    }
     if options.sources["site"] is options.sources["base_url"] is None:
-        values["base_url"] = manifest.query["base_url"]
+        own["base_url"] = manifest.query["base_url"]
+    result = Source(
+        name=str(out), values=own, name_of=lambda name: f"{name} of {out}", assign=lambda name, _: f"--{name}"
+    )
+    return replace(
+        options,
+        order=(*options.order, result),
+        sources={**options.sources, **dict.fromkeys(own, result)},
+        values={**options.values, **own},
+    )
 
 
 def adapted(made: Settings, manifest: Manifest) -> Adapted:

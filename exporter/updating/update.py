@@ -73,18 +73,13 @@ async def update(
     Raise an ExportError if it can't be done: OUT is then as it was, what is certified stays, and the same call resumes.
     """
     began = time.monotonic()
-    if isinstance(changes, Path):
-        check_name(changes, CHANGES)
     with nullcontext(resources) if resources else own_resources() as shared:
         on_disk = off_loop(InOrder(shared.threads.disk))
         recovered = await on_disk(partial(finish_interrupted, out))
         if recovered is not None:
             return _described(summary_of(out, recovered, elapsed=time.monotonic() - began), recovered)
-        old = await on_disk(partial(OldResult.load, out))
+        old = await on_disk(partial(_loaded, out, changes))
         wanted = adapted(made, old.manifest)
-        if isinstance(changes, Path):
-            paths = tuple(old.layout.part(part.name) for part in old.manifest.parts)
-            check_place(changes.resolve(), [(None, Result(out=out, paths=paths, manifest={}))])
         await on_disk(old.check_parts)
         store = await on_disk(
             partial(
@@ -112,6 +107,16 @@ async def update(
                 await on_disk(store.close)
     on_event(Finished(rows=summary.rows, complete=summary.complete))
     return summary
+
+
+def _loaded(out: Path, changes: Path | Write | None) -> OldResult:
+    """Return the result to update; raise ConfigError if changes can't be written to the file that is named."""
+    old = OldResult.load(out)
+    if isinstance(changes, Path):
+        check_name(changes, CHANGES)
+        paths = tuple(old.layout.part(part.name) for part in old.manifest.parts)
+        check_place(changes, [(None, Result(out=out, paths=paths, manifest={}))])
+    return old
 
 
 class _AnewError(Exception):
