@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from exporter.certify.spans import Span, pages_of
 from exporter.events import MORE_THAN_PAGES
@@ -75,38 +76,53 @@ def allowed_counts(requests_full: int) -> int:
     return ALLOWED + requests_full // 10
 
 
-def search(run: Sequence[Held], server: Mapping[int, int], *, page_size: int, allowed: int) -> Search:
+def search(
+    run: Sequence[Held],
+    server: Mapping[int, int],
+    *,
+    page_size: int,
+    allowed: int,
+    known: Mapping[int, Mapping[Span, int]] = MappingProxyType({}),
+) -> Search:
     """Yield the counts that are wanted, be sent each, return the segments to certify anew.
 
-    `run` are consecutive segments, `server` the server's counts of all of them by status. Only statuses that differ
-    are counted in a part; those of its second half follow from the first. At most `allowed` counts are asked for.
+    `run` are consecutive segments, `server` the server's counts of all of them by status, `known` those of some
+    statuses by segment. Only statuses that differ are counted in a part; those of its second half follow from the
+    first. At most `allowed` counts are asked for.
 
     What is returned is never empty if a count differs: the differences of two halves add up to that of the whole.
     """
-    found, _ = yield from _narrow(run, server, page_size, allowed)
+    found, _ = yield from _narrow(run, server, page_size, allowed, known)
     return found
 
 
 def _narrow(
-    run: Sequence[Held], server: Mapping[int, int], page_size: int, allowed: int
+    run: Sequence[Held],
+    server: Mapping[int, int],
+    page_size: int,
+    allowed: int,
+    known: Mapping[int, Mapping[Span, int]],
 ) -> Generator[Question, int, tuple[list[Held], int]]:
     """Return the segments in doubt, and how many counts may still be asked for."""
     held = counts_of(run, server)
     differing = [code for code in sorted(server) if server[code] != held[code]]
     if not differing:
         return [], allowed
-    pages = _pages(run, page_size)
-    if len(run) == 1 or pages < 2 * len(differing) or allowed < len(differing):
+    cost = len(differing) - len(known.keys() & differing)
+    if len(run) == 1 or _pages(run, page_size) < 2 * cost or allowed < cost:
         return list(run), allowed
     middle = _middle(run)
     left = Span(run[0].span.start, run[middle - 1].span.stop)
     below: dict[int, int] = {}
     for code in differing:
-        below[code] = yield Question(span=left, status=code)
+        if code in known:
+            below[code] = sum(known[code].get(one.span, 0) for one in run[:middle])
+        else:
+            below[code] = yield Question(span=left, status=code)
     above = {code: server[code] - below[code] for code in differing}
-    allowed -= len(differing)
-    found, allowed = yield from _narrow(run[:middle], below, page_size, allowed)
-    rest, allowed = yield from _narrow(run[middle:], above, page_size, allowed)
+    allowed -= cost
+    found, allowed = yield from _narrow(run[:middle], below, page_size, allowed, known)
+    rest, allowed = yield from _narrow(run[middle:], above, page_size, allowed, known)
     return found + rest, allowed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -48,6 +48,7 @@ from exporter.updating.search import (
     why_anew,
 )
 from exporter.updating.settings import Adapted, adapted
+from exporter.updating.shown import Shown, compared
 from exporter.vendor.orders import API_ZONE, Filters
 
 Write = Callable[[pa.Table], None]
@@ -123,6 +124,10 @@ class _AnewError(Exception):
     """Counts can't confirm what is kept; the text says why."""
 
 
+class _TooDearError(_AnewError):
+    """Counts could confirm it, but certifying it anew costs less."""
+
+
 class _Update(Run):
     """One run of an update."""
 
@@ -155,8 +160,10 @@ class _Update(Run):
         self._fresh_before = sum(one.rows for one in store.fresh)
         self._codes = codes_of(wanted.settings.filters.status)
         self._by_status: dict[Span, ByStatus] = {}
-        self._openings: list[Page] = []
-        """The first pages of each status, which show whether the key is this team's."""
+        self._inherited: set[Span] = set()
+        """The segments that an earlier run of this update certified: what is in them may have changed since."""
+        self._pages: dict[int, Page] = {}
+        """The first pages of statuses, as they were counted last."""
         self._confirmed: str | None = None
         """When all that is kept was confirmed last, ISO 8601."""
         self._counts = 0
@@ -170,6 +177,7 @@ class _Update(Run):
         run = old.manifest.run
         self._by_status = await self._on_disk(old.by_status)
         for one in store.fresh:
+            self._inherited.add(one.span)
             self._by_status[one.span] = _by_status(await self._on_disk(store.read, one.span))
         halves = any(one.certificate.way == "halves" for one in old.segments.values())
         try:
@@ -177,6 +185,8 @@ class _Update(Run):
             await self._confirm(engine)
         except _AnewError as reason:
             await self._export_anew(engine, str(reason))
+            if isinstance(reason, _TooDearError):
+                await self._certify_again(engine, self._inherited)
         if failure := engine.uncertified():
             return Outcome(checked=False, failure=failure)
         try:
@@ -221,30 +231,32 @@ class _Update(Run):
         if store.whole is not None:  # resumed
             await self._check_ours(engine)
             await self._cover(engine)
+            self._check(_reason(engine))
         for number in range(ROUNDS):
-            if not store.kept:
+            if not (store.kept or self._inherited):
                 break
             if number and self._counts + len(self._codes) > allowed_counts(full):
-                raise _AnewError("more and more of it differs, and counting on costs more than that")
+                raise _TooDearError("more and more of it differs, and counting on costs more than that")
             held = self._held()
             server = await self._counted(engine, held)
             if store.whole is None:
                 await self._begin_range(engine)
             doubtful: list[Held] = []
-            if server == counts_of(held, self._codes):
+            shown = await self._compare_shown(engine, held)
+            if server == counts_of(held, self._codes) and not shown.differing:
                 self._confirmed = datetime.fromtimestamp(self._clock or time.time(), API_ZONE).isoformat()
             else:
-                doubtful = await self._search(engine, held, server, allowed_counts(full))
+                doubtful = await self._search(engine, held, server, shown, allowed_counts(full))
             await self._certify_anew(engine, doubtful, held)
             if not doubtful:
                 break
         else:
-            raise _AnewError(f"counts still differ after {ROUNDS} rounds")
+            raise _TooDearError(f"counts still differ after {ROUNDS} rounds")
 
     def _held(self) -> list[Held]:
-        """Return the segments up to the last one that is kept: counts need not reach further."""
-        kept = {one.span: one for one in self._updates.kept}
-        stop = max(span.stop for span in kept)
+        """Return the segments up to the last one that this run did not certify: counts need not reach further."""
+        kept = {one.span for one in self._updates.kept}
+        stop = max(span.stop for span in kept | self._inherited)
         return [
             Held(span=one.span, rows=one.rows, by_status=self._by_status[one.span], kept=one.span in kept)
             for one in self._updates.certificates
@@ -261,7 +273,8 @@ class _Update(Run):
         if unknown and not any(expected.values()):
             raise _AnewError("no order's status is one that is known in this language, so there is nothing to count by")
         for _ in range(COUNTED_AGAIN):
-            server = {code: await self._count(engine, span, code) for code in self._codes}
+            self._pages.clear()
+            server = {code: await self._count(engine, span, code, expected[code]) for code in self._codes}
             if server == expected:
                 return server
             total = await engine.asker.count(span.start, span.stop - 1)
@@ -275,16 +288,17 @@ class _Update(Run):
             f"{' + '.join(f'{count:,}' for count in server.values())} and {unknown:,} of unknown status, not {total}"
         )
 
-    async def _count(self, engine: Engine, span: Span, code: int) -> int:
+    async def _count(self, engine: Engine, span: Span, code: int, expected: int | None = None) -> int:
         """Return how many orders of a status the server counts; raise _AnewError if it gives no usable number.
 
-        The first counts are pages: they show whether the key is this team's.
+        Of all that is held, some are `expected`. Where they fit a page, it is asked for, and shows them; so it is at
+        first, where it shows whether the key is this team's.
         """
         self._counts += 1
         filters = replace(self._settings.filters, status=(code,))
         try:
-            if self._updates.whole is None:
-                total = await self._opening_count(engine, span, filters)
+            if expected is not None and (self._updates.whole is None or expected <= self._settings.page_size):
+                total = await self._count_by_page(engine, span, code, filters)
             else:
                 total = await engine.asker.count(span.start, span.stop - 1, filters=filters)
         except (RejectedError, CertificateError) as error:
@@ -294,13 +308,18 @@ class _Update(Run):
             raise _AnewError("the server gives no total of a status")
         return total
 
-    async def _opening_count(self, engine: Engine, span: Span, filters: Filters) -> int | None:
+    async def _count_by_page(self, engine: Engine, span: Span, code: int, filters: Filters) -> int | None:
         response = await engine.asker.response(span.start, span.stop - 1, filters=filters)
         self._clock = response.date or self._clock
-        page = engine.asker.shown(response)
-        if page.rows:
-            self._openings.append(page)
+        self._pages[code] = page = engine.asker.shown(response)
         return page.total
+
+    async def _compare_shown(self, engine: Engine, held: Sequence[Held]) -> Shown:
+        """Compare the orders of those statuses of which a page shows all."""
+        whole = {code: page for code, page in self._pages.items() if page.rows == page.total}
+        off_loop, zone = engine.session.off_loop, engine.session.zone
+        tables = {code: await off_loop(zone.table, [page.cells]) for code, page in whole.items()}
+        return await off_loop(compared, tables, held, self._updates.read)
 
     async def _begin_range(self, engine: Engine) -> None:
         """Fix the range, once the first responses showed the server's clock and the team."""
@@ -314,7 +333,8 @@ class _Update(Run):
 
     async def _are_ours(self, engine: Engine) -> bool:
         """Return whether the first pages of the statuses show an order that is held."""
-        for page in sorted(self._openings, key=lambda page: (page.last or 0) - (page.first or 0)):
+        pages = [page for page in self._pages.values() if page.rows]
+        for page in sorted(pages, key=lambda page: (page.last or 0) - (page.first or 0)):
             span = next((span for span in self._old.segments if (page.first or 0) in span), None)
             if span is not None:
                 seen = await engine.session.off_loop(engine.session.zone.table, [page.cells])
@@ -337,28 +357,31 @@ class _Update(Run):
             )
 
     async def _search(
-        self, engine: Engine, held: Sequence[Held], server: Mapping[int, int], allowed: int
+        self, engine: Engine, held: Sequence[Held], server: Mapping[int, int], shown: Shown, allowed: int
     ) -> list[Held]:
         """Return the segments to certify anew."""
         left = allowed - self._counts - len(self._codes)  # the next round
-        deciding = search(held, server, page_size=self._settings.page_size, allowed=left)
+        deciding = search(held, server, page_size=self._settings.page_size, allowed=left, known=shown.counts)
         try:
             question = next(deciding)
             while True:
                 question = deciding.send(await self._count(engine, question.span, question.status))
         except StopIteration as end:
-            found: list[Held] = end.value
-            return found
+            found = {one.span for one in end.value} | shown.differing
+            return [one for one in held if one.span in found]
 
     async def _certify_anew(self, engine: Engine, doubtful: Sequence[Held], held: Sequence[Held]) -> None:
         """Certify segments anew, and what no segment covers; those of this update where they are."""
         store = self._updates
         store.drop(joined([one.span for one in doubtful], held, page_size=self._settings.page_size))
         await self._cover(engine)
-        again = {one.span for one in doubtful if not one.kept}
-        for certificate in [one for one in store.certificates if one.span in again]:
-            await Ladder(engine.session).certify_again(certificate, reason=STATUS_CHANGED)
+        await self._certify_again(engine, {one.span for one in doubtful if not one.kept})
         self._check(_reason(engine))
+
+    async def _certify_again(self, engine: Engine, spans: Collection[Span]) -> None:
+        """Certify segments of this update anew, where they are."""
+        for certificate in [one for one in self._certificates() if one.span in spans]:
+            await Ladder(engine.session).certify_again(certificate, reason=STATUS_CHANGED)
 
     async def _cover(self, engine: Engine, *, silences: bool = False) -> None:
         """Certify what no segment covers."""
@@ -371,6 +394,7 @@ class _Update(Run):
     def _store_segment(self, certificate: Certificate, table: pa.Table) -> None:
         super()._store_segment(certificate, table)
         self._by_status[certificate.span] = _by_status(table)
+        self._inherited.discard(certificate.span)
 
     def _report_what_is_held(self) -> None:
         fresh, whole = self._updates.fresh, self._updates.whole
