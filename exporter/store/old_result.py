@@ -18,7 +18,7 @@ from exporter import columns
 from exporter.certify.spans import Span
 from exporter.columns.arrays import whole
 from exporter.errors import CertificateError, ConfigError, OutputError
-from exporter.store.layout import Layout, published
+from exporter.store.layout import Layout, check_name, published
 from exporter.store.manifest import CommittedSegment, Manifest, loads
 from exporter.store.verify import bytes_differ
 
@@ -52,6 +52,7 @@ class OldResult:
         Raise ConfigError if OUT holds no result, OutputError if it is unfinished, not complete or of a newer program,
         CertificateError if its manifest is damaged.
         """
+        check_name(out)
         layout = Layout.of(out)
         if not layout.manifest.is_file() or not layout.out.exists():
             if layout.spool.exists():

@@ -367,8 +367,10 @@ class _Update(Run):
             while True:
                 question = deciding.send(await self._count(engine, question.span, question.status))
         except StopIteration as end:
-            found = {one.span for one in end.value} | shown.differing
-            return [one for one in held if one.span in found]
+            spans = {one.span for one in end.value} | shown.differing
+            found = [one for one in held if one.span in spans]
+            # What this run certified itself is doubted last: a run of segments may be in doubt as a whole.
+            return [one for one in found if one.kept or one.span in self._inherited] or found
 
     async def _certify_anew(self, engine: Engine, doubtful: Sequence[Held], held: Sequence[Held]) -> None:
         """Certify segments anew, and what no segment covers; those of this update where they are."""

@@ -375,6 +375,8 @@ async def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
         for name in ("nothing", "empty", "other", "file", "nothing.parquet"):
             with pytest.raises(ConfigError):
                 await update(tmp_path / name, made)
+        with pytest.raises(ConfigError, match="is an address"):
+            await update(Path("s3://bucket/orders"), made)
         before = {path: path.read_bytes() for path in sorted(out.iterdir())}
         with pytest.raises(OutputError, match="another team's key"):
             await update(out, asked(stranger, **PAGES))
