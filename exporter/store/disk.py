@@ -72,7 +72,7 @@ class Disk:
     def link_or_copy(self, source: Path, target: Path) -> None:
         """Give a file that is never written again a second name; copy it where the file system knows no such links."""
         try:
-            self.perform("link", target, os.link, source, target)
+            self.perform("link", source, os.link, source, target)
         except DiskError:
             with source.open("rb") as original, self.create(target) as copy:
                 while piece := self.perform("read", source, original.read, COPIED):

@@ -251,9 +251,9 @@ class UpdateStore(Store):
         return compare(make, before, after)
 
 
-def finish_interrupted(out: Path) -> Manifest | None:
+def finish_interrupted(out: Path, *, disk: Disk | None = None) -> Manifest | None:
     """Complete the publication of an update that was interrupted, and return its manifest; None if there is none."""
-    layout, disk = Layout.of(out), Disk()
+    layout, disk = Layout.of(out), disk or Disk()
     if not layout.spool.exists():
         return None
     with ExitStack() as undo, unusable_is_a_config_error():
