@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,9 +19,10 @@ from exporter import columns
 from exporter.certify.spans import Span
 from exporter.columns.arrays import whole
 from exporter.errors import CertificateError, ConfigError, OutputError
+from exporter.result import Result
+from exporter.store.finished import check_parts
 from exporter.store.layout import Layout, check_name, published
 from exporter.store.manifest import CommittedSegment, Manifest, loads
-from exporter.store.verify import bytes_differ
 
 ByStatus = Counter[int | None]
 """Rows by status code; None: a label that no table knows."""
@@ -35,6 +37,12 @@ class OldResult:
             raise CertificateError(f"{layout.manifest} was changed by hand or damaged: {'; '.join(wrong)}")
         self.layout = layout
         self.manifest: Manifest = manifest
+        self.result = Result(
+            out=layout.out,
+            paths=tuple(layout.part(part.name) for part in manifest.parts),
+            manifest=orjson.loads(text),
+        )
+        """The same, as all that reads results takes it."""
         self.sha256 = hashlib.sha256(text).hexdigest()
         """The checksum of its manifest, which stands for all of it."""
         self.schema = columns.schema(timezone=manifest.timezone, language=manifest.language)
@@ -74,16 +82,7 @@ class OldResult:
 
     def check_parts(self) -> None:
         """Raise CertificateError that names each part that is missing or not as it was written."""
-        found = [
-            problem
-            for part in self.manifest.parts
-            if (problem := bytes_differ(self.layout.part(part.name), part)) is not None
-        ]
-        if found:
-            raise CertificateError(
-                "\n- ".join([f"{self.layout.out} is damaged, nothing can be kept of it:", *found]),
-                hint="export it again: `exporter run` with --overwrite replaces it",
-            )
+        check_parts([(None, self.result)])
 
     @property
     def whole(self) -> Span:

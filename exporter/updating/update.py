@@ -115,8 +115,7 @@ def _loaded(out: Path, changes: Path | Write | None) -> OldResult:
     old = OldResult.load(out)
     if isinstance(changes, Path):
         check_name(changes, CHANGES)
-        paths = tuple(old.layout.part(part.name) for part in old.manifest.parts)
-        check_place(changes, [(None, Result(out=out, paths=paths, manifest={}))])
+        check_place(changes, [(None, old.result)])
     return old
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import exporter
+from exporter.delivery.report import write
+from exporter.delivery.report.evidence import Proof, certificates, changes, pace
 from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.events import Event, Noticed
 from exporter.export import export
@@ -25,6 +28,7 @@ from exporter.store.verify import verify
 from exporter.updating import update
 from exporter.vendor.orders import Filters, wire_time
 from tests.exporting import digests, rows, settings_for
+from tests.test_docs import ROOT
 from tests.test_version_0_1 import FIXTURES
 from tests.updating.worlds import (
     DAY,
@@ -130,6 +134,36 @@ async def test_what_is_kept_says_when_and_how_it_was_confirmed(tmp_path: Path) -
         place += one.rows
     assert (manifest.run.added, manifest.run.changed, manifest.run.vanished) == (30, 3, 0)
     assert manifest.updated is not None
+
+
+async def test_the_report_and_the_format_page_know_what_an_update_writes(tmp_path: Path) -> None:
+    world, clock = quiet(SMALL)
+    async with serving(SMALL, world) as simulator:
+        await exported(tmp_path / "orders", simulator, **PAGES)
+        world.pass_time(changes=3, latest=100)
+        grow(world, clock, orders=30)
+        summary = await updated(tmp_path / "orders", simulator, **PAGES)
+    result = exporter.open(tmp_path / "orders")
+    assert changes(result.manifest) == {
+        "added": 30,
+        "changed": 3,
+        "vanished": 0,
+        "segments_kept": summary.segments_kept,
+        "requests_full": summary.requests_full,
+    }
+    kept = [one for one in certificates(result.manifest) if one.proof is Proof.KEPT]
+    assert len(kept) == summary.segments_kept
+    assert {one.confirmed for one in kept} == {wire_time(int(clock.now))}
+    began = min(one["fetched_from"] for one in result.manifest["segments"] if "confirmed" not in one)
+    assert pace(result.manifest).fetched_from == began, "what is kept came in another run"
+    write([(None, result)], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Changes since the export before" in page
+    assert f"confirmed {wire_time(int(clock.now))}" in page
+    named = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "format.md").read_text(encoding="utf-8")))
+    own = {key for one in result.manifest["segments"] for key in one} | set(result.manifest["run"])
+    assert named >= own
+    assert {"confirmed", "added"} <= own
 
 
 async def test_an_update_of_an_update_is_one_of_a_result_like_any_other(tmp_path: Path) -> None:
