@@ -169,6 +169,8 @@ class _Update(Run):
         self._clock: int | None = None
         """The server's clock in a response to this run, in Unix seconds."""
         self._anew: str | None = None
+        self._is_ours = False
+        """The key shows orders that are held."""
 
     async def _crawl(self, engine: Engine) -> Outcome:
         """Certify what differs and what is new, check the whole."""
@@ -216,7 +218,7 @@ class _Update(Run):
         if store.whole is None:
             stop = (await engine.freeze()).stop
             await self._freeze(max(stop, self._old.whole.stop))
-            await self._check_ours(engine)
+        await self._check_ours(engine)
         store.drop(one.span for one in store.kept)
         await self._cover(engine, silences=True)
 
@@ -323,8 +325,8 @@ class _Update(Run):
     async def _begin_range(self, engine: Engine) -> None:
         """Fix the range, once the first responses showed the server's clock and the team."""
         end = settled_end(self._settings, self._clock or int(time.time()))
-        if not await self._are_ours(engine):
-            await self._check_ours(engine)
+        self._is_ours = await self._are_ours(engine)
+        await self._check_ours(engine)
         await self._freeze(max(end + 1, self._old.whole.stop))
 
     async def _freeze(self, stop: int) -> None:
@@ -343,7 +345,9 @@ class _Update(Run):
         return False
 
     async def _check_ours(self, engine: Engine) -> None:
-        """Raise OutputError if the key shows none of some of the orders that are held."""
+        """Raise OutputError if the key shows none of some of the orders that are held; once is enough."""
+        if self._is_ours:
+            return
         spans = [span for span, one in self._old.segments.items() if one.rows]
         if not spans:
             return
@@ -354,6 +358,7 @@ class _Update(Run):
                 f"{self._out} is the result of another team's key: none of the orders asked for came again",
                 hint="use the key that it was exported with, or another OUT",
             )
+        self._is_ours = True
 
     async def _search(
         self, engine: Engine, held: Sequence[Held], server: Mapping[int, int], shown: Shown, allowed: int
