@@ -13,7 +13,7 @@ from exporter.export import Resources
 from exporter.progress.summary import Summary
 from exporter.teams import TeamsSummary, export_teams
 from exporter.updating.changes import TeamsChanges
-from exporter.updating.update import update
+from exporter.updating.rounds import update
 
 
 async def update_teams(

@@ -6,9 +6,13 @@ import asyncio
 import json
 import re
 import shutil
+import sys
+from asyncio.subprocess import PIPE
 from collections import Counter
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +27,9 @@ from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.server import Simulator, serving
 from exporter.simulator.world import World
-from exporter.store import parts
+from exporter.store import parts, status
+from exporter.store.disk import Disk
+from exporter.store.status import State
 from exporter.store.verify import verify
 from exporter.updating import update
 from exporter.vendor.orders import Filters, wire_time
@@ -527,3 +533,111 @@ async def test_a_late_order_and_one_that_vanishes_while_the_update_runs_are_met(
         world.requests = 110
         grow(world, clock, orders=100)
         await updated(tmp_path / "orders", simulator, **PAGES)
+
+
+@pytest.mark.parametrize("latest", [60, 2_000])
+async def test_orders_that_change_all_the_time_keep_no_update_from_its_end(tmp_path: Path, latest: int) -> None:
+    """With every third request the status of an order goes forward, among the last ones or among all."""
+    world, clock = quiet(SMALL)
+    response, identity = World.response_bytes, attrgetter("statuses")
+
+    def busy(self: World, body: object, *, language: str = "en") -> bytes:
+        if self.requests > began and not self.requests % 3:
+            self.pass_time(changes=1, latest=latest)
+        return response(self, body, language=language)
+
+    async with serving(SMALL, world) as simulator:
+        full = await exported(tmp_path / "orders", simulator, **PAGES)
+        grow(world, clock, orders=100)
+        began, before = world.requests, bytes(identity(world.columns))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(World, "response_bytes", busy)
+            summary = await update(tmp_path / "orders", asked(simulator, **PAGES))
+        after = bytes(identity(world.columns))
+    assert summary.complete
+    assert summary.requests <= 3 * full
+    shown = rows(tmp_path / "orders")["status_code"].to_pylist()
+    found = list(zip(before, shown, after, strict=True))
+    assert all(LATER_OR_SAME[one] >= LATER_OR_SAME[then] for then, one, _ in found)
+    assert all(LATER_OR_SAME[now] >= LATER_OR_SAME[one] for _, one, now in found)
+
+
+LATER_OR_SAME = {1: 0, 3: 1, 5: 2, 2: 3, 4: 3, 6: 3, 7: 3}
+"""How far a status is on its way."""
+
+
+class Cut(Exception):  # noqa: N818 - no error: the power was cut
+    """An update ends in the middle."""
+
+
+@pytest.mark.parametrize("name", ["orders", "orders.parquet"])
+async def test_a_replacement_that_was_interrupted_is_completed_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out, renamed = tmp_path / name, Disk.rename
+
+    def cut(self: Disk, source: Path, target: Path) -> None:
+        if target in {out, out.with_name("orders.parquet.manifest.json")} and source.name != out.name:
+            raise Cut
+        renamed(self, source, target)
+
+    world, clock = quiet(SMALL)
+    async with serving(SMALL, world) as simulator:
+        await exported(out, simulator, **PAGES)
+        grow(world, clock, orders=40)
+        with monkeypatch.context() as patched:
+            patched.setattr(Disk, "rename", cut)
+            with pytest.raises(Cut):
+                await update(out, asked(simulator, **PAGES), changes=tmp_path / "changes.csv")
+        assert status(out).state is State.PUBLISHING
+        written, sent = (tmp_path / "changes.csv").read_bytes(), simulator.statistics.requests
+        environment = {"DUOPLUS_API_KEY": SMALL.key, "EXPORTER_RATE": "1e6", "EXPORTER_PAGE_SIZE": "20"}
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        tokens = ["update", str(out), "--json", "--changes", str(tmp_path / "changes.csv")]
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "exporter", *tokens, stdout=PIPE)
+        facts = json.loads((await process.communicate())[0])
+        assert (process.returncode, facts["requests"], facts["added"]) == (0, 0, 40)
+        assert simulator.statistics.requests == sent
+        assert (tmp_path / "changes.csv").read_bytes() == written
+        assert_current(out, simulator)
+    assert not work_in(tmp_path)
+
+
+async def test_what_can_not_be_certified_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, clock = quiet(SMALL)
+    async with serving(SMALL, world) as simulator:
+        await exported(tmp_path / "orders", simulator, **PAGES)
+        before = digests(tmp_path / "orders")
+        grow(world, clock, orders=100)
+        numbers = World._numbers
+
+        def more(self: World, request: Any, size: int, total: int) -> dict[str, Any]:
+            return numbers(self, request, size, total + 5 * (request.last > int(clock.now) - DAY))
+
+        monkeypatch.setattr(World, "_numbers", more)
+        with pytest.raises(CertificateError):
+            await update(tmp_path / "orders", asked(simulator, **PAGES))
+        assert digests(tmp_path / "orders") == before
+        monkeypatch.setattr(World, "_numbers", numbers)
+        assert (await updated(tmp_path / "orders", simulator, **PAGES)).added == 100
+
+
+async def test_where_rounds_do_not_end_the_rest_is_certified_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an update that was stopped had certified is certified again, too: it may have changed since."""
+    world, clock = quiet(SMALL)
+    out = tmp_path / "orders"
+    async with serving(SMALL, world) as simulator:
+        await exported(out, simulator, **PAGES)
+        grow(world, clock, orders=400)
+        await interrupted(update, out, simulator, after=35)
+        for _ in range(3):
+            world.advance(bytes(world.columns.statuses).index(5, len(world.columns) - 390))
+        world.advance(bytes(world.columns.statuses).index(5, 100))
+        monkeypatch.setattr("exporter.updating.rounds.ROUNDS", 1)
+        summary = await updated(out, simulator, **PAGES)
+    assert (summary.added, summary.changed) == (400, 1)
+    assert summary.anew is not None
+    assert "still differ" in summary.anew
