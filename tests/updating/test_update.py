@@ -632,7 +632,7 @@ async def test_where_rounds_do_not_end_the_rest_is_certified_anew(
     async with serving(SMALL, world) as simulator:
         await exported(out, simulator, **PAGES)
         grow(world, clock, orders=400)
-        await interrupted(update, out, simulator, after=35)
+        await interrupted(update, out, simulator, after=24)
         for _ in range(3):
             world.advance(bytes(world.columns.statuses).index(5, len(world.columns) - 390))
         world.advance(bytes(world.columns.statuses).index(5, 100))
