@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import pyarrow as pa
 
+from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import Page, absent
 from exporter.certify.spans import Span, gaps
@@ -169,6 +170,8 @@ class _Update(Run):
         self._clock: int | None = None
         """The server's clock in a response to this run, in Unix seconds."""
         self._anew: str | None = None
+        self._page_size = wanted.settings.page_size
+        """As the server makes pages, once it has shown some."""
         self._is_ours = False
         """The key shows orders that are held."""
 
@@ -188,11 +191,19 @@ class _Update(Run):
             await self._export_anew(engine, str(reason))
             if isinstance(reason, _TooDearError):
                 await self._certify_again(engine, self._inherited)
+        outcome = await self._checked(engine)
+        if outcome.failure is not None and self._anew is None and store.kept and not engine.session.missing:
+            await self._export_anew(engine, f"the end-to-end total could not be reached: {outcome.failure}")
+            outcome = await self._checked(engine)
+        return outcome
+
+    async def _checked(self, engine: Engine) -> Outcome:
+        """Make the end-to-end check."""
         if failure := engine.uncertified():
             return Outcome(checked=False, failure=failure)
+        read, fit = self._updates.read, self._anew is None
         try:
-            checked = await engine.check(self._whole, self._certificates, store.read, counts_fit=self._anew is None)
-            return Outcome(checked=checked)
+            return Outcome(checked=await engine.check(self._whole, self._certificates, read, counts_fit=fit))
         except CertificateError as error:
             return Outcome(checked=False, failure=error)
 
@@ -227,8 +238,7 @@ class _Update(Run):
 
         Raise _AnewError with the reason if counts can't do that, or not at a price that is worth it.
         """
-        store, old = self._updates, self._old
-        full = requests_of(old.rows, self._settings.page_size)
+        store = self._updates
         if store.whole is not None:  # resumed
             await self._check_ours(engine)
             await self._cover(engine)
@@ -236,10 +246,12 @@ class _Update(Run):
         for number in range(ROUNDS):
             if not (store.kept or self._inherited):
                 break
-            if number and self._counts + len(self._codes) > allowed_counts(full):
+            allowed = allowed_counts(requests_of(self._old.rows, self._page_size))
+            if number and self._counts + len(self._codes) > allowed:
                 raise _TooDearError("more and more of it differs, and counting on costs more than that")
             held = self._held()
             server = await self._counted(engine, held)
+            self._page_size = engine.profile.page_size
             if store.whole is None:
                 await self._begin_range(engine)
             doubtful: list[Held] = []
@@ -247,7 +259,7 @@ class _Update(Run):
             if server == counts_of(held, self._codes) and not shown.differing:
                 self._confirmed = datetime.fromtimestamp(self._clock or time.time(), API_ZONE).isoformat()
             else:
-                doubtful = await self._search(engine, held, server, shown, allowed_counts(full))
+                doubtful = await self._search(engine, held, server, shown, allowed)
             await self._certify_anew(engine, doubtful, held)
             if not doubtful:
                 break
@@ -283,11 +295,29 @@ class _Update(Run):
             if total is None or engine.profile.totals != "exact":
                 break
             if sum(server.values()) + unknown == total:
+                if total < sum(one.rows for one in held):
+                    await self._check_length(engine, held, total)
                 return server
         raise _AnewError(
             "the server's counts by status do not add up to its total: "
             f"{' + '.join(f'{count:,}' for count in server.values())} and {unknown:,} of unknown status, not {total}"
         )
+
+    async def _check_length(self, engine: Engine, held: Sequence[Held], total: int) -> None:
+        """Raise _AnewError if a range with fewer orders than before has fewer than its two halves: it is cut then.
+
+        They meet at a second with an order, so that each has orders near that end.
+        """
+        middle = held[len(held) // 2].span.start
+        if len(held) == 1:
+            rows = await self._on_disk(self._updates.read, held[0].span)
+            middle = columns.seconds(rows)[len(rows) // 2].as_py()
+        first, last = held[0].span.start, held[-1].span.stop - 1
+        if first < middle:
+            halves = [await engine.asker.count(*half) for half in ((first, middle - 1), (middle, last))]
+            self._counts += 2
+            if None in halves or sum(filter(None, halves)) != total:
+                raise _AnewError(f"the server counts {total:,} orders in all, and {halves} in the two halves")
 
     async def _count(self, engine: Engine, span: Span, code: int, expected: int | None = None) -> int:
         """Return how many orders of a status the server counts; raise _AnewError if it gives no usable number.
@@ -365,7 +395,7 @@ class _Update(Run):
     ) -> list[Held]:
         """Return the segments to certify anew."""
         left = allowed - self._counts - len(self._codes)  # the next round
-        deciding = search(held, server, page_size=self._settings.page_size, allowed=left, known=shown.counts)
+        deciding = search(held, server, page_size=self._page_size, allowed=left, known=shown.counts)
         try:
             question = next(deciding)
             while True:
@@ -379,7 +409,7 @@ class _Update(Run):
     async def _certify_anew(self, engine: Engine, doubtful: Sequence[Held], held: Sequence[Held]) -> None:
         """Certify segments anew, and what no segment covers; those of this update where they are."""
         store = self._updates
-        store.drop(joined([one.span for one in doubtful], held, page_size=self._settings.page_size))
+        store.drop(joined([one.span for one in doubtful], held, page_size=self._page_size))
         await self._cover(engine)
         await self._certify_again(engine, {one.span for one in doubtful if not one.kept})
         self._check(_reason(engine))
@@ -412,7 +442,7 @@ class _Update(Run):
         facts = replace(
             facts,
             segments_kept=len(kept),
-            requests_full=requests_of(sum(one.rows for one in self._updates.certificates), self._settings.page_size),
+            requests_full=requests_of(sum(one.rows for one in self._updates.certificates), self._page_size),
             anew=self._anew,
         )
         confirmed = {

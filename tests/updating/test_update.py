@@ -337,6 +337,9 @@ SURPRISES = {
     "short": (Quirks(totals="short"), "ignored"),
     "padded": (Quirks(open_start=True), "bounds"),
     "unordered": (Quirks(sort="total"), "no order"),
+    "cut to the last days": (Quirks(last_days=90), "halves"),
+    "cut to the first days": (Quirks(first_days=90), "capped"),
+    "short ranges": (Quirks(max_range_days=400), "must not exceed"),
     "filter": (Quirks(ignored_filters=("status",)), "count by status"),
 }
 
@@ -359,6 +362,18 @@ async def test_where_counts_can_not_be_relied_on_everything_is_exported_anew(tmp
     assert summary.segments_kept == 0
     assert (summary.added, summary.changed) == (20, 10)
     assert [event for event in events if isinstance(event, Noticed) and "exported anew" in event.message]
+
+
+async def test_a_range_that_has_grown_longer_than_the_server_answers_whole_is_exported_anew(tmp_path: Path) -> None:
+    """Sixty days were answered whole; of a hundred and twenty only the last ninety are."""
+    options = SimulatorOptions(rows=1_500, seed=3, start="2025-11-02", quirks=Quirks(last_days=90))
+    world, clock = quiet(options)
+    async with serving(options, world) as simulator:
+        await exported(tmp_path / "orders", simulator)
+        grow(world, clock, orders=600, seconds=60 * DAY)
+        summary = await updated(tmp_path / "orders", simulator)
+    assert summary.added == 600
+    assert "end-to-end" in (summary.anew or "")
 
 
 async def test_counts_that_do_not_add_up_are_taken_twice_and_then_not_relied_on(
