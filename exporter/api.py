@@ -144,7 +144,7 @@ async def aupdate(
     path, file = Path(out), None if changes is None else Path(changes)
     if teams is not None:
         work = functools.partial(update_teams, changes=None if file is None else TeamsChanges(file))
-        return await _arun_teams(path, teams, None, progress, options, work)
+        return await _arun_teams(path, teams, None, progress, options, work=work)
     settings = _settings(options, functools.partial(take_over, path))
     with _reporting(progress) as on_event:
         summary = await updated(path, settings, changes=file, on_event=on_event)
@@ -170,6 +170,7 @@ async def _arun_teams(
     cluster: Cluster | None,
     progress: Progress,
     options: Options,
+    *,
     work: TeamsWork | None = None,
 ) -> Result:
     """Export the teams, or do to them what `work` does instead: bring their results up to date."""

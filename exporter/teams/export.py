@@ -51,7 +51,8 @@ async def export_teams(
 ) -> TeamsSummary:
     """Export each team to OUT/team=NAME, or resume it; what of one fails is in its outcome, never raised.
 
-    `work` is what is done for each team instead of an export. OUT's `_teams.json` is replaced at the end, also when the run is stopped. Raise ConfigError if OUT can't be used.
+    `work` is what is done for each team instead of an export.
+    OUT's `_teams.json` is replaced at the end, also when the run is stopped. Raise ConfigError if OUT can't be used.
     """
     began = time.monotonic()
     check_out(out)

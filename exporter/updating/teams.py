@@ -37,9 +37,7 @@ async def update_teams(
         on_opened: Opened,
     ) -> Awaitable[Summary]:
         write = None if changes is None else changes.of(folder.name.removeprefix("team="))
-        return update(
-            folder, settings, changes=write, on_event=on_event, resources=resources, on_opened=on_opened
-        )
+        return update(folder, settings, changes=write, on_event=on_event, resources=resources, on_opened=on_opened)
 
     summary = await export_teams(out, teams, on_event=on_event, work=work)
     if changes is not None and any(one.summary is not None for one in summary.outcomes.values()):
