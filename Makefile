@@ -25,7 +25,8 @@ test: $(READY)  ## the whole test suite, on all cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-deep: $(READY)  ## the model tests with many more examples
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/crawl/test_model.py tests/crawl/test_model_machine.py \
+		tests/updating/test_update_model.py tests/updating/test_search.py
 
 compat:  ## tests and an export with the oldest and the newest versions that are admitted (some 8 minutes, from the index)
 	$(PYTHON) tests/compat.py

@@ -3,6 +3,7 @@
 Both run against the simulator in memory: no line, no pace, no faults; what is counted is exact and the same each time.
 
     python benchmarks/requests.py [--quick] [--json]
+    python benchmarks/requests.py --update [--json]
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from updates import measured
 
 from exporter import columns
 from exporter.certify.judge import Certificate
@@ -152,15 +154,25 @@ def measure(case: Case) -> dict[str, Any]:
     }
 
 
+def updates() -> list[dict[str, Any]]:
+    """Return the rows of the table of updates."""
+
+    async def rows() -> list[dict[str, Any]]:
+        return [row async for row in measured()]
+
+    return asyncio.run(rows())
+
+
 def main() -> int:
     """Print the table; exit 1 if a case is not exact or sends more than it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave out the cases with a million orders")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
+    parser.add_argument("--update", action="store_true", help="count the requests of updates instead")
     arguments = parser.parse_args()
+    made = updates() if arguments.update else (measure(case) for case in cases(quick=arguments.quick))
     failed = False
-    for number, case in enumerate(cases(quick=arguments.quick)):
-        row = measure(case)
+    for number, row in enumerate(made):
         failed = failed or not row["exact"] or row["sent"] > row["at most"]
         if arguments.json:
             print(json.dumps(row))

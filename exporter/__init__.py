@@ -6,7 +6,7 @@ frame = result.to_pandas()
 
 from typing import TYPE_CHECKING
 
-from exporter.api import arun, diff, open, records, run, stream  # noqa: A004  # exporter.open, like gzip.open
+from exporter.api import arun, aupdate, diff, open, records, run, stream, update  # noqa: A004  # exporter.open, like gzip.open
 from exporter.config.options import Options
 from exporter.errors import (
     ApiError,
@@ -37,11 +37,13 @@ __all__ = [
     "StorageError",
     "UnauthorizedError",
     "arun",
+    "aupdate",
     "diff",
     "open",
     "records",
     "run",
     "stream",
+    "update",
 ]
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import functools
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,7 +17,7 @@ from exporter.config.cluster import Cluster, cluster_of
 from exporter.config.options import KEY_VARIABLE, ClusterOptions, Options, Settings, options_of
 from exporter.config.teams import KEY_ENV, UNREAD, check_keys, check_names, named
 from exporter.config.travel import Keyless, KeySource, check_sources
-from exporter.errors import ConfigError, OutputError
+from exporter.errors import ConfigError, ExportError, OutputError
 from exporter.events import Event, ignore
 from exporter.progress.displays import display_for, in_notebook
 from exporter.progress.reporter import ProgressReporter, watching
@@ -28,7 +28,11 @@ from exporter.vendor.orders import Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from exporter.progress.summary import Summary
     from exporter.progress.teams_tally import TeamsTally
+    from exporter.teams import TeamsSummary
+
+    TeamsWork = Callable[..., Awaitable[TeamsSummary]]
 
 Progress = Callable[[Event], None] | bool | None
 """Where events go: to a function; True: bar and summary on stderr; None: that only in a notebook; False: nowhere."""
@@ -95,10 +99,64 @@ async def arun(
     path, settings = Path(out), _settings(options)
     with _reporting(progress) as on_event:
         summary = await export(path, settings, on_event=on_event)
+    _show_summary(summary, on_event, settings)
+    return await to_thread.run_sync(open, path)
+
+
+def update(
+    out: str | os.PathLike[str],
+    *,
+    changes: str | os.PathLike[str] | None = None,
+    teams: Teams | None = None,
+    progress: Progress = None,
+    **options: Unpack[Options],
+) -> Result:
+    """Bring the finished result in `out` up to date and return it: what is new, came late, vanished or has changed.
+
+    The query is the result's own; of the options of the query only `end` and `settle` count. An open end moves to now,
+    a given one stays unless a later one is named. `changes` is a file, `.parquet` or `.csv`, for all orders that
+    differ. The result's `manifest["run"]` says what was `added`, `changed` and `vanished`.
+
+    With `teams`, each result in `out/team=NAME` is updated with its own key. Raise ExportError: OUT is then as it was,
+    and the same call resumes.
+    """
+    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # only for an export
+
+    with start_blocking_portal() as portal:
+        call = functools.partial(aupdate, out, changes=changes, teams=teams, progress=progress, **options)
+        return portal.call(call)
+
+
+async def aupdate(
+    out: str | os.PathLike[str],
+    *,
+    changes: str | os.PathLike[str] | None = None,
+    teams: Teams | None = None,
+    progress: Progress = None,
+    **options: Unpack[Options],
+) -> Result:
+    """Update as `update` does, in the event loop that is running."""
+    from anyio import to_thread  # noqa: PLC0415
+
+    from exporter.updating import TeamsChanges, take_over, update_teams  # noqa: PLC0415  # heavy
+    from exporter.updating import update as updated  # noqa: PLC0415
+
+    path, file = Path(out), None if changes is None else Path(changes)
+    if teams is not None:
+        work = functools.partial(update_teams, changes=None if file is None else TeamsChanges(file))
+        return await _arun_teams(path, teams, None, progress, options, work=work)
+    settings = _settings(options, functools.partial(take_over, path))
+    with _reporting(progress) as on_event:
+        summary = await updated(path, settings, changes=file, on_event=on_event)
+    _show_summary(summary, on_event, settings)
+    return await to_thread.run_sync(open, path)
+
+
+def _show_summary(summary: Summary, on_event: Callable[[Event], None], settings: Settings) -> None:
+    """Print the figures of a run where its progress was shown."""
     if isinstance(on_event, ProgressReporter) and on_event.shows:
         text = summary_text(summary, on_event.repairs, final_check_asked=settings.final_check)
         print(text, file=sys.stderr)  # noqa: T201  # asked for
-    return await to_thread.run_sync(open, path)
 
 
 def _cluster(given: Mapping[str, Any], *, teams: bool) -> Cluster | None:
@@ -106,7 +164,16 @@ def _cluster(given: Mapping[str, Any], *, teams: bool) -> Cluster | None:
     return cluster_of(sources.choose(known, sources.python(given, known)), teams=teams)
 
 
-async def _arun_teams(out: Path, teams: Teams, cluster: Cluster | None, progress: Progress, options: Options) -> Result:
+async def _arun_teams(
+    out: Path,
+    teams: Teams,
+    cluster: Cluster | None,
+    progress: Progress,
+    options: Options,
+    *,
+    work: TeamsWork | None = None,
+) -> Result:
+    """Export the teams, or do to them what `work` does instead: bring their results up to date."""
     from anyio import to_thread  # noqa: PLC0415
 
     from exporter.progress.teams_tally import TeamsTally  # noqa: PLC0415
@@ -118,9 +185,10 @@ async def _arun_teams(out: Path, teams: Teams, cluster: Cluster | None, progress
     each = {name: {**options, **own} for name, own in teams.items()}
     with _reporting(progress, TeamsTally(teams)) as on_event:
         if cluster is None:
-            settings = {name: _team_settings(name, one) for name, one in each.items()}
+            results = {} if work is None else {name: out / f"team={name}" for name in teams}
+            settings = {name: _team_settings(name, one, results.get(name)) for name, one in each.items()}
             check_keys(settings)
-            summary = await export_teams(out, settings, on_event=on_event)
+            summary = await (work or export_teams)(out, settings, on_event=on_event)
         else:
             from exporter.teams.cluster import export_on_cluster  # noqa: PLC0415  # only for a cluster
 
@@ -135,13 +203,25 @@ async def _arun_teams(out: Path, teams: Teams, cluster: Cluster | None, progress
     return await to_thread.run_sync(_teams_result, out, sorted(set(teams) - set(failed)), failed)
 
 
-def _team_settings(name: str, options: Mapping[str, Any]) -> Settings:
-    """Return the settings of one team; raise ConfigError that names it. Its key is that of no other team."""
+def _team_settings(name: str, options: Mapping[str, Any], result: Path | None = None) -> Settings:
+    """Return the settings of one team; raise ConfigError that names it. Its key is that of no other team.
+
+    They take over what they need of its `result`, if that is to be updated.
+    """
     variable = options.get(KEY_ENV)
     own = {key: value for key, value in options.items() if key != KEY_ENV}
     with named(name):
         key = {} if variable is None else {KEY_VARIABLE: KeySource(variable=variable).read(os.environ).reveal()}
-        return _made(own, key)
+        return _made(own, key, lambda chosen: chosen if result is None else _taken_over(result, chosen))
+
+
+def _taken_over(result: Path, options: sources.Chosen) -> sources.Chosen:
+    """Return the options with what an update takes over of a result; if there is none, the update says so."""
+    from exporter.updating import take_over  # noqa: PLC0415  # heavy
+
+    with suppress(ExportError):
+        return take_over(result, options)
+    return options
 
 
 def _keyless(name: str, options: Mapping[str, Any]) -> Keyless:
@@ -160,9 +240,13 @@ def _keyless(name: str, options: Mapping[str, Any]) -> Keyless:
 KEYS_OF_WORKERS = "name where each worker finds it: api_key_env or api_key_file"
 
 
-def _made(options: Mapping[str, Any], key: Mapping[str, str]) -> Settings:
+def _made(
+    options: Mapping[str, Any],
+    key: Mapping[str, str],
+    prepare: Callable[[sources.Chosen], sources.Chosen] = lambda options: options,
+) -> Settings:
     known = options_of(Options)
-    chosen = sources.choose(known, sources.python(options, known))
+    chosen = prepare(sources.choose(known, sources.python(options, known)))
     return sources.settings(chosen, key, now=dt.datetime.now(dt.UTC))
 
 
@@ -243,8 +327,10 @@ def records(table: pa.Table) -> Iterator[Record]:
     return original(table)
 
 
-def _settings(options: Mapping[str, Any]) -> Settings:
-    return _made(options, {KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")})
+def _settings(
+    options: Mapping[str, Any], prepare: Callable[[sources.Chosen], sources.Chosen] = lambda options: options
+) -> Settings:
+    return _made(options, {KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")}, prepare)
 
 
 def _reporting(progress: Progress, tally: TeamsTally | None = None) -> AbstractContextManager[Callable[[Event], None]]:

@@ -20,7 +20,7 @@ from exporter.certify.extras import with_extras
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, pages_of
 from exporter.config.options import Settings
-from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened
+from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened, Outcome
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
 from exporter.errors import ConfigError, ExportError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
@@ -73,7 +73,7 @@ async def export(
             if isinstance(opened, Manifest):
                 summary = summary_of(out, opened, elapsed=time.monotonic() - began)
             else:
-                run = _Run(
+                run = Run(
                     out,
                     settings,
                     opened,
@@ -145,7 +145,7 @@ async def _opened(
                 await on_disk(opened.close)
 
 
-class _Run:
+class Run:
     """One run over a result that is not finished."""
 
     def __init__(
@@ -172,8 +172,8 @@ class _Run:
 
     async def run(self, began: float) -> Summary:
         """Cover what is left, check the whole, write the result."""
-        store, settings = self._store, self._settings
-        for notice in store.notices:
+        settings = self._settings
+        for notice in self._store.notices:
             self._on_event(Noticed(message=notice))
         self._report_what_is_held()
         shared = self._resources
@@ -192,12 +192,7 @@ class _Run:
                 missing_at_most=None if settings.allow_uncertified else MISSING_AT_MOST,
                 on_opened=self._on_opened,
             )
-            outcome = await engine.run(
-                store.whole,
-                certificates=lambda: store.certificates,
-                read=store.read,
-                on_frozen=partial(self._begin, engine),
-            )
+            outcome = await self._crawl(engine)
         failure = outcome.failure
         if failure is not None and not settings.allow_uncertified:
             raise failure
@@ -219,11 +214,32 @@ class _Run:
             sending_seconds=round(done.sending_seconds, 3),
             latency_seconds=round(done.latency, 6),
         )
-        manifest = await self._on_disk(partial(store.finish, facts, missing=sorted(engine.session.missing)))
-        fetched = manifest.rows - self._before
+        manifest = await self._on_disk(partial(self._finish, facts, sorted(engine.session.missing)))
         return summary_of(
-            self._out, manifest, elapsed=time.monotonic() - began, fetched=fetched, page_size=settings.page_size
+            self._out,
+            manifest,
+            elapsed=time.monotonic() - began,
+            fetched=self._fetched(manifest),
+            page_size=settings.page_size,
         )
+
+    async def _crawl(self, engine: Engine) -> Outcome:
+        """Cover what is left of the range, and check the whole."""
+        store = self._store
+        return await engine.run(
+            store.whole,
+            certificates=lambda: store.certificates,
+            read=store.read,
+            on_frozen=partial(self._begin, engine),
+        )
+
+    def _finish(self, facts: RunFacts, missing: Sequence[Span]) -> Manifest:
+        """Write the result; this blocks."""
+        return self._store.finish(facts, missing=missing)
+
+    def _fetched(self, manifest: Manifest) -> int:
+        """Return how many rows of the result came in this run."""
+        return manifest.rows - self._before
 
     def _report_what_is_held(self) -> None:
         store = self._store

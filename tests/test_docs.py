@@ -18,7 +18,7 @@ import pytest
 
 import exporter
 from exporter import columns
-from exporter.progress.summary import Summary
+from exporter.progress.summary import UpdateSummary
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
 from tests.examples import module_at, run_examples
@@ -52,7 +52,7 @@ def _workplace(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("EXPORTER_BASE_URL", url)
     monkeypatch.setenv("EXPORTER_RATE", "1e6")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    for name in ("run", "stream"):
+    for name in ("run", "stream", "update"):
         monkeypatch.setattr(exporter, name, partial(getattr(exporter, name), base_url=url, rate=1e6))
 
 
@@ -61,7 +61,7 @@ def reference() -> ModuleType:
     return module_at(DOCS / "reference.py")
 
 
-EXAMPLES = {"README.md": 12, "README.zh-CN.md": 17, "completeness.md": 1, "format.md": 3, "recipes.md": 26}
+EXAMPLES = {"README.md": 13, "README.zh-CN.md": 18, "completeness.md": 1, "format.md": 3, "recipes.md": 27}
 """How many examples a page has: none of them escapes the pattern that finds them."""
 
 
@@ -118,7 +118,7 @@ def test_the_recipes_name_every_key_of_the_json() -> None:
     named = [
         name for names in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)
     ]
-    assert sorted(named) == sorted([*(one.name for one in fields(Summary)), "error", "hint", "exit"])
+    assert sorted(named) == sorted([*(one.name for one in fields(UpdateSummary)), "error", "hint", "exit"])
 
 
 def test_the_maps_name_every_package_and_every_module_at_the_top() -> None:

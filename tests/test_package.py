@@ -125,11 +125,13 @@ def test_the_public_names_are_these() -> None:
         "StorageError",
         "UnauthorizedError",
         "arun",
+        "aupdate",
         "diff",
         "open",
         "records",
         "run",
         "stream",
+        "update",
     ]
 
 

@@ -25,6 +25,7 @@ from exporter.cli import (  # noqa: F401  # each adds its command to `app`
     run,
     simulate,
     status,
+    update,
     verify,
 )
 from exporter.cli.app import app, environ

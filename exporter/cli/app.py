@@ -116,9 +116,16 @@ def chosen(given: Mapping[str, Any]) -> sources.Chosen:
     return sources.choose(options, *order)
 
 
-def team_settings(options: sources.Chosen, given: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of the teams in the file of `--config` that `--only` chooses; none if it has no teams."""
-    chosen_for = team_options(options, given)
+def team_settings(
+    options: sources.Chosen,
+    given: Mapping[str, Any],
+    prepare: Callable[[str, sources.Chosen], sources.Chosen] = lambda _name, options: options,
+) -> dict[str, Settings]:
+    """Return the settings of the teams in the file of `--config` that `--only` chooses; none if it has no teams.
+
+    `prepare` may give a team other options before its settings are made of them.
+    """
+    chosen_for = {name: (prepare(name, team), keys) for name, (team, keys) in team_options(options, given).items()}
     now = dt.datetime.now(dt.UTC)
     made = {name: teams.settings_of(*each, team=name, now=now) for name, each in chosen_for.items()}
     teams.check_keys(made)

@@ -36,7 +36,11 @@ from exporter.progress.summary import summary_text
 from exporter.progress.text import API_TIMEZONE, table
 
 if TYPE_CHECKING:
+    from exporter.progress.summary import Summary
     from exporter.teams import TeamsSummary
+
+Work = Callable[..., Coroutine[Any, Any, "Summary"]]
+"""Called with OUT, settings and `on_event`, as `export` is."""
 
 EXAMPLES = """\
 Examples:
@@ -72,8 +76,11 @@ def run(out: str | Path, /, **given: Any) -> int:
     return 0
 
 
-def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
-    """Export, and report progress and summary as the output options ask for; raise `Failed` if the export fails."""
+def export_to(out: Path, made: Settings, output: Mapping[str, Any], work: Work | None = None) -> None:
+    """Export, and report progress and summary as the output options ask for; raise `Failed` if the export fails.
+
+    `work` is what is done instead of an export, to the same end.
+    """
     as_json, quiet, how = output["json"], output["quiet"], current.get()
     from exporter.crawl.threads import tune
 
@@ -87,7 +94,7 @@ def export_to(out: Path, made: Settings, output: Mapping[str, Any]) -> None:
     ) as progress:
         how.opened = True
         try:
-            summary = until_stopped(export(out, made, on_event=progress))
+            summary = until_stopped((work or export)(out, made, on_event=progress))
         except (Exception, Stopped) as error:
             raise Failed({**progress.tally.facts(), "out": str(out)}) from error
         finally:

@@ -64,8 +64,11 @@ def _facts(found: Status) -> dict[str, Any]:
         first, last, made = _moments(finished)
         facts |= {**finished.counts, "complete": finished.complete, "query": dict(finished.query)}
         facts |= {"start": first, "end": last, "made": made}
+        if (updated := _updated(finished)) is not None:
+            facts["updated"] = updated
     if progress is not None:
         facts["progress"] = {
+            "update": progress.updates,
             "query": dict(progress.query),
             "rows": progress.rows,
             "expected_rows": progress.expected,
@@ -86,9 +89,12 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         counts = finished.counts
         held = f"{counted(counts['rows'], 'order')}, {counted(counts['parts'], 'part')}, {size(counts['bytes'])}"
         rows += [("result", held), ("range", f"{first} to {last}"), ("made", made or "-")]
+        rows += [("updated", updated)] if (updated := _updated(finished)) is not None else []
         rows += [("query", _query(finished.query))]
     if progress is not None:
-        rows += [("under way", in_zone(str(progress), progress.query["timezone"])), ("query", _query(progress.query))]
+        kind = "unfinished update: " if progress.updates else ""
+        shown = in_zone(f"{kind}{progress}", progress.query["timezone"])
+        rows += [("under way", shown), ("query", _query(progress.query))]
     if found.holder is not None:
         rows += [("running", str(found.holder))]
     return rows
@@ -96,13 +102,18 @@ def _rows(found: Status) -> list[tuple[str, str]]:
 
 def _moments(manifest: Manifest) -> tuple[str, str, str | None]:
     """Return a result's first and last moment, inclusive, and when its last page came, in the result's time zone."""
-    zone = ZoneInfo(manifest.timezone)
-
-    def local(second: float) -> str:
-        return dt.datetime.fromtimestamp(int(second), zone).isoformat()
-
     made = max((segment.certificate.fetched_to for segment in manifest.segments), default=None)
-    return local(manifest.whole.start), local(manifest.whole.stop - 1), None if made is None else local(made)
+    first, last = (_local(second, manifest) for second in (manifest.whole.start, manifest.whole.stop - 1))
+    return first, last, None if made is None else _local(made, manifest)
+
+
+def _updated(manifest: Manifest) -> str | None:
+    """Return when a result was updated last, in its time zone; None if it never was."""
+    return None if manifest.updated is None else _local(manifest.updated, manifest)
+
+
+def _local(second: float, manifest: Manifest) -> str:
+    return dt.datetime.fromtimestamp(int(second), ZoneInfo(manifest.timezone)).isoformat()
 
 
 def _query(asked: Any) -> str:

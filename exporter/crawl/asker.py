@@ -128,7 +128,15 @@ class Asker:
         profile.learn(longest=seconds // 2)
         return True
 
-    async def count(self, first: int, last: int, *, page: int = 1, new_connection: bool = False) -> int | None:
+    async def count(
+        self,
+        first: int,
+        last: int,
+        *,
+        page: int = 1,
+        filters: Filters | None = None,
+        new_connection: bool = False,
+    ) -> int | None:
         """Ask for the number of orders in `[first, last]`; None where the server's totals can't be used.
 
         Any page shows the total; another one is another request to a server that chooses a replica by its content.
@@ -140,7 +148,7 @@ class Asker:
         while end < last:
             before, end = end, min(start + (self.profile.longest or last - start), last)
             try:
-                part = await self._total(start, end, page, new_connection=new_connection)
+                part = await self._total(start, end, page, filters=filters, new_connection=new_connection)
             except RejectedError:
                 if not await self.refused_as_too_long(start, end):
                     raise
@@ -148,15 +156,23 @@ class Asker:
                 continue
             shared: int | None = 0
             if before >= first:
-                shared = await self._total(start, before, new_connection=new_connection)
+                shared = await self._total(start, before, filters=filters, new_connection=new_connection)
             if part is None or shared is None:
                 return None
             total += part - shared
             start = max(end - 1, start + 1)
         return total
 
-    async def _total(self, first: int, last: int, page: int = 1, *, new_connection: bool = False) -> int | None:
-        request = PageRequest(first=first, last=last, page=page, page_size=1, filters=self.filters)
+    async def _total(
+        self,
+        first: int,
+        last: int,
+        page: int = 1,
+        *,
+        filters: Filters | None = None,
+        new_connection: bool = False,
+    ) -> int | None:
+        request = PageRequest(first=first, last=last, page=page, page_size=1, filters=filters or self.filters)
         response = await self._send(request, urgent=True, new_connection=new_connection)
         self._learn(response)
         return self.profile.total(response)

@@ -69,7 +69,7 @@ class Engine:
         self._on_opened = on_opened
         self._clock = clock
         self.profile = ServerProfile(asked_page_size=settings.page_size, segment_pages=settings.segment_pages)
-        self._asker = Asker(
+        self.asker = Asker(
             ask,
             filters=settings.filters,
             page_size=settings.page_size,
@@ -77,7 +77,7 @@ class Engine:
             language=settings.language,
         )
         self.session = Session(
-            asker=self._asker,
+            asker=self.asker,
             zone=Zone(timezone=settings.timezone, language=settings.language),
             emit=emit,
             commit=self._commit,
@@ -124,14 +124,14 @@ class Engine:
         now = int(self._clock())
         last = max(start, now - self._settings.settle) + 1 if asked is None else asked + 1
         try:
-            response = await self._asker.response(start - OUTER, last, urgent=True)
+            response = await self.asker.response(start - OUTER, last, urgent=True)
         except RejectedError:
-            response = await self._asker.response(start, start)  # refused as well: it is not for its length
+            response = await self.asker.response(start, start)  # refused as well: it is not for its length
             self.profile.learn(longest=max(1, (last - start) // 2))
         end = settled_end(self._settings, response.date or now)
         if asked is None and 0 <= end + 1 - response.request.last <= CLOCKS_AGREE:
             end = max(start, response.request.last - 1)  # as it was asked for: that need not be asked again
-        opening = self._asker.shown(response)
+        opening = self.asker.shown(response)
         if opening.request.last == end + 1 or self._needs_more_than_a_segment(opening, end):
             self._opening = opening
         if asked is not None and end < asked:
@@ -156,25 +156,31 @@ class Engine:
         """
         for table in held:
             second = columns.seconds(table)[len(table) // 2].as_py()
-            page = await self._asker.page(second - OUTER, second + OUTER, filters=Filters())
+            page = await self.asker.page(second - OUTER, second + OUTER, filters=Filters())
             seen = await self.session.off_loop(self.session.zone.table, [page.cells])
             if await self.session.off_loop(absent, seen, table) < page.rows:
                 return True
         return False
 
-    async def cover(self, whole: Span, spans: Sequence[Span], *, committed: int) -> None:
+    async def cover(
+        self, whole: Span, spans: Sequence[Span], *, committed: int, silences: bool = True, expected: int | None = None
+    ) -> None:
         """Certify and commit the spans of the range; what can't be is in `session.missing` in the end.
 
-        `committed` is how many rows of the range are held already.
+        `committed` is how many rows of the range are held already, `expected` about how many it has, if that is known.
+        `silences`: the largest ones are asked for, because nothing has shown yet that long ranges come whole.
         """
-        check = self._silence_check = SilenceCheck(self.session, whole, self._timeline, committed=committed)
+        check = SilenceCheck(self.session, whole, self._timeline, committed=committed) if silences else None
+        self._silence_check = check
 
         async def opened(page: Page | None) -> None:
             total = page.total if page else None
-            if page is not None and await check.before(page, spans[0]):
+            if page is not None and check is not None and await check.before(page, spans[0]):
                 total = None
+            elif len(spans) > 1 and expected is not None:
+                total = expected
             elif len(spans) > 1:
-                total = await self._asker.count(whole.start, whole.stop - 1)
+                total = await self.asker.count(whole.start, whole.stop - 1)
             elif total is not None:
                 total += committed
             ideal = None if total is None else max(1, pages_of(total - committed, self.profile.page_size))
@@ -183,10 +189,10 @@ class Engine:
             if self._on_opened is not None:
                 await self._on_opened(page, total)
 
-        self._asker.whole = whole
-        self._asker.saw_outside = list(spans) != [whole] or self._outside(whole)
+        self.asker.whole = whole
+        self.asker.saw_outside = list(spans) != [whole] or self._outside(whole)
         if self._opening is not None:
-            self._asker.note_total(self._opening.request, self._opening.total)
+            self.asker.note_total(self._opening.request, self._opening.total)
         windows = Windows(self.session, in_flight=self._in_flight, fixed=self._settings.windows, on_opening=opened)
         try:
             await windows.run(spans, self._opening)
@@ -207,12 +213,20 @@ class Engine:
         bound, rate = self._settings.concurrency or LARGEST, min(self._settings.rate, PAGES_A_SECOND)
         return pages_in_flight(rate=rate, latency=self._latency(), bound=bound)
 
-    async def check(self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Read | None) -> bool:
+    async def check(
+        self,
+        whole: Span,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None,
+        *,
+        counts_fit: bool = False,
+    ) -> bool:
         """Make the end-to-end check; return whether it was made. Raise CertificateError if it fails.
 
-        `read` gives a committed segment's rows, to mend it; None if it is too late for that.
+        `read` gives a committed segment's rows, to mend it; None if it is too late for that. `counts_fit`: counts of
+        exact spans came to the rows held, so that the first total may be that of the range without a second around it.
         """
-        check = FinalCheck(self.session, whole, certificates=certificates, read=read)
+        check = FinalCheck(self.session, whole, certificates=certificates, read=read, counts_fit=counts_fit)
         if any(certificate.way == "halves" for certificate in certificates()):
             self.profile.learn(ascending=False)  # an earlier run may have found it out
         await check.renew()

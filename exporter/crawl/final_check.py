@@ -53,16 +53,18 @@ class FinalCheck:
         *,
         certificates: Callable[[], Sequence[Certificate]],
         read: Read | None,
+        counts_fit: bool = False,
     ) -> None:
         """`certificates` gives what is committed now; `read`, which may block, a committed segment's rows.
 
-        Without `read` nothing can be mended.
+        Without `read` nothing can be mended. `counts_fit`: counts of exact spans are known to count all their rows.
         """
         self._session = session
         self._ladder = Ladder(session)
         self._whole = whole
         self._certificates = certificates
         self._read = read
+        self._counts_fit = counts_fit
         self._held = 0  # the most rows that were held when the totals were asked for
         self._untold = False  # some segment's total lay at the cap
 
@@ -185,7 +187,8 @@ class FinalCheck:
         """
         asker, profile, whole = self._session.asker, self._session.profile, self._whole
         count = partial(self._counted, page)
-        if profile.inclusive and await count(whole.start, whole.stop - 1) == rows:
+        exact = profile.inclusive or (self._counts_fit and not profile.padded)
+        if exact and await count(whole.start, whole.stop - 1) == rows:
             return rows
         total = await count(whole.start - OUTER, whole.stop - 1 + OUTER)
         if not asker.saw_outside and profile.ascending:

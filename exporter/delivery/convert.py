@@ -19,6 +19,8 @@ from exporter.errors import ConfigError
 from exporter.store.finished import Results, check_parts, tables
 
 ENDINGS = (".csv", ".xlsx")
+CHANGES = (".parquet", ".csv")
+"""The endings of a file of orders that differ."""
 
 Made = TypeVar("Made")
 Write = Callable[[pa.Table], None]
@@ -65,7 +67,7 @@ def write_changes(file: Path, results: Results, schema: pa.Schema, make: Callabl
 
     Return what `make` returns. Raise ConfigError if the file can't be written or is part of `results`.
     """
-    kind = check_name(file, (".parquet", ".csv"))
+    kind = check_name(file, CHANGES)
     with output_file(file, results, overwrite=True) as partial:
         opened = CsvFile(partial, schema) if kind == ".csv" else pq.ParquetWriter(partial, schema, compression="zstd")
         with opened as written:

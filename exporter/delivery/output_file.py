@@ -27,7 +27,7 @@ def output_file(file: Path, results: Results, *, overwrite: bool, disk: Disk | N
     it is there and `overwrite` is not said.
     """
     disk, target = disk or Disk(), file.resolve()
-    _check_place(target, results)
+    check_place(target, results)
     _check_free(target, overwrite=overwrite)
     folder = target.with_name(f".{target.name}.partial")
     disk.remove_tree(folder)
@@ -45,7 +45,9 @@ def output_file(file: Path, results: Results, *, overwrite: bool, disk: Disk | N
         disk.remove_tree(folder)
 
 
-def _check_place(target: Path, results: Results) -> None:
+def check_place(target: Path, results: Results) -> None:
+    """Raise ConfigError if a path can't be that of a file, or if it would be part of a result."""
+    target = target.resolve()
     if target.is_dir():
         raise ConfigError(f"{target} is a folder where a file is needed")
     if not target.parent.is_dir():

@@ -41,12 +41,29 @@ class Summary:
     """The spans that could not be certified."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateSummary(Summary):
+    """The figures of one update."""
+
+    added: int
+    changed: int
+    vanished: int
+    segments_kept: int
+    """Segments of the result before that still stand."""
+    requests_full: int
+    """Requests that an export of the whole range would have sent, undisturbed."""
+    anew: str | None = None
+    """Why everything was exported anew, if it was."""
+
+
 def summary_text(summary: Summary, repairs: Sequence[str] = (), *, final_check_asked: bool = True) -> str:
     """Return the summary of a run as lines: orders, requests, time, files, what was repaired and why, how to open it.
 
     `repairs` are the messages of the run's repairs; `final_check_asked` is False with `--no-final-check`.
     """
     lines = [_verdict(summary)]
+    if isinstance(summary, UpdateSummary):
+        lines += _changes(summary)
     if summary.requests:
         lines += [
             _requests(summary),
@@ -81,6 +98,18 @@ def _verdict(summary: Summary) -> str:
     if not summary.complete:
         return f"Not certified: {orders}"
     return f"Complete: {orders}" if summary.requests else f"Already complete, nothing was sent: {orders}"
+
+
+def _changes(summary: UpdateSummary) -> list[str]:
+    """Return what an update found, and what it kept."""
+    counts = ", ".join(f"{getattr(summary, name):,} {name}" for name in ("added", "changed", "vanished"))
+    lines = [f"changes   {counts}"]
+    if summary.anew is not None:
+        lines.append(f"anew      everything was exported anew: {summary.anew}")
+    else:
+        full = f"a new export takes about {summary.requests_full:,} requests"
+        lines.append(f"kept      {summary.segments_kept:,} of {counted(summary.segments, 'segment')}; {full}")
+    return lines
 
 
 def _requests(summary: Summary) -> str:

@@ -29,6 +29,8 @@ _TABLES: Mapping[str, Mapping[str, Mapping[int, str]]] = {"type": _TYPES, "produ
 
 UNPAID, EXPIRED = 1, 6  # codes of `status`
 STATUSES = tuple(STATUS_LABELS["en"])
+LATER: Mapping[int, tuple[int, ...]] = {1: (3, 3, 3, 2, 6), 3: (5, 5, 5, 2, 4), 5: (7,)}
+"""What a status may become, by its code, as often as it is listed; the others are final."""
 
 
 def label(field: str, code: int, language: str = "en") -> str:

@@ -13,7 +13,7 @@ from zlib import crc32
 import orjson
 
 from exporter.simulator.data import OrderColumns, given_orders, make_orders, read_records
-from exporter.simulator.labels import EXPIRED, STATUSES, UNPAID, label, translated
+from exporter.simulator.labels import EXPIRED, LATER, STATUSES, UNPAID, label, translated
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.query import Lookup
 from exporter.simulator.quirks import Quirks
@@ -136,6 +136,29 @@ class World:
         """Give the order at an index another status."""
         old = self.columns.statuses[index]
         self._end(index, self._random.choice([code for code in STATUSES if code not in (old, UNPAID)]))
+
+    def advance(self, index: int) -> bool:
+        """Let the status of the order at an index go forward; return whether it could."""
+        later = LATER.get(self.columns.statuses[index])
+        if later is not None:
+            self._end(index, self._random.choice(later))
+        return later is not None
+
+    def pass_time(self, *, changes: int = 0, late: int = 0, deletions: int = 0, latest: int | None = None) -> None:
+        """Let statuses go forward, orders come late and orders vanish, among the `latest` orders (None: among all).
+
+        Which ones is a matter of the seed; there are as many changes as orders allow.
+        """
+        first = 0 if latest is None else max(0, len(self.columns) - latest)
+        for index in self._random.sample(range(first, len(self.columns)), len(self.columns) - first):
+            if changes and self.advance(index):
+                changes -= 1
+        for _ in range(min(deletions, len(self.columns) - first)):
+            self.delete(self._random.randrange(first, len(self.columns)))
+        if late and len(self.columns) > first:
+            moments = self.columns.moments[first], self.columns.moments[-1]
+            for _ in range(late):
+                self.insert(self._random.randint(*moments) // 1000 * 1000)
 
     def _drifted(self, row: bytes) -> Record:
         self._lookup.forget()

@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 PRIVATE = 0o600
 """The mode of files that only this user may read: what is not published."""
 
+COPIED = 1 << 20
+"""Bytes that are copied at a time."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -65,6 +68,17 @@ class Disk:
         self.perform("rename", source, os.rename, source, target)
         for folder in {source.parent, target.parent}:
             self.sync_folder(folder)
+
+    def link_or_copy(self, source: Path, target: Path) -> None:
+        """Give a file that is never written again a second name; copy it where the file system knows no such links."""
+        try:
+            self.perform("link", source, os.link, source, target)
+        except DiskError:
+            with source.open("rb") as original, self.create(target) as copy:
+                while piece := self.perform("read", source, original.read, COPIED):
+                    copy.write(piece)
+                copy.sync()
+        self.sync_folder(target.parent)
 
     def unlink(self, path: Path) -> None:
         """Remove a file or a link, if it exists."""

@@ -8,7 +8,8 @@
     timezone, language, base_url
     counts      `rows`, `segments`, `parts`, `bytes`
     segments    in order of time: `start` and `stop` (half-open), `rows`, `totals`, `requests`, `fetched_from` and
-                `fetched_to` (Unix seconds), `way`, `reason`; `repeated`: rows that repeat an identity of their second
+                `fetched_to` (Unix seconds), `way`, `reason`; `repeated`: rows that repeat an identity of their second;
+                `confirmed`, only if an update kept it: `time`, and `counts` of its rows by status code
     missing     the spans without certificate, each `[start, stop)`
     parts       in order: `name`, `rows`, `bytes`, `sha256`, `digest` (of the bytes before the Parquet footer, which
                 holds it too), `min_created_at`, `max_created_at`
@@ -44,11 +45,24 @@ NAME = "_manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """When an update found a segment unchanged, ISO 8601, and its rows by status code.
+
+    With those of all other segments they come to the server's counts.
+    """
+
+    time: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CommittedSegment:
     """A committed segment. `repeated` of its rows have an identity that another row of their second has too."""
 
     certificate: Certificate
     repeated: int
+    confirmed: Confirmed | None = None
+    """None unless an update kept it."""
 
     @property
     def span(self) -> Span:
@@ -63,14 +77,16 @@ class CommittedSegment:
     def to_json(self) -> dict[str, Any]:
         """Return it as the manifest and the spool hold it."""
         values = {field.name: getattr(self.certificate, field.name) for field in fields(self.certificate)}
-        return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated}
+        kept = {} if self.confirmed is None else {"confirmed": asdict(self.confirmed)}
+        return {**span_to_json(values.pop("span")), **values, "repeated": self.repeated, **kept}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CommittedSegment:
         """Return what `to_json` gave."""
-        rest = {name: item for name, item in value.items() if name not in {"start", "stop", "repeated"}}
+        rest = {name: item for name, item in value.items() if name not in {"start", "stop", "repeated", "confirmed"}}
         certificate = typed(Certificate, {**rest, "span": span_from_json(value)})
-        return typed(cls, {"certificate": certificate, "repeated": value["repeated"]})
+        kept = {"confirmed": typed(Confirmed, value["confirmed"])} if "confirmed" in value else {}
+        return typed(cls, {"certificate": certificate, "repeated": value["repeated"], **kept})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +135,14 @@ class Manifest:
     def complete(self) -> bool:
         """Whether nothing is missing, as far as the run that ended it could show."""
         return not self.missing and self.run.complete
+
+    @property
+    def updated(self) -> float | None:
+        """When an update last looked at it, in Unix seconds; None if it was exported as a whole."""
+        if self.run.added is None:
+            return None
+        kept = [datetime.fromisoformat(one.confirmed.time).timestamp() for one in self.segments if one.confirmed]
+        return max([*kept, *(one.certificate.fetched_to for one in self.segments)], default=None)
 
     def dumps(self) -> bytes:
         """Return the text of `_manifest.json`."""

@@ -54,8 +54,11 @@ class PartWriter:
         query: Mapping[str, Any],
         compression: str,
         single: str | None,
+        number: int = 0,
     ) -> None:
+        """Take the `number` of the first part: those before it are there already."""
         self._folder = folder
+        self._number = number
         self._disk = disk
         self._compression = compression
         self._single = single
@@ -102,7 +105,7 @@ class PartWriter:
             self._close_part()
 
     def _open_part(self) -> _OpenPart:
-        path = self._folder / (self._single or name_of(len(self._parts)))
+        path = self._folder / (self._single or name_of(self._number + len(self._parts)))
         self._open = _OpenPart(path, self._disk, schema=self._schema, compression=self._compression)
         return self._open
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from exporter.store.typed import typed
 
+UPDATE_FACTS = ("added", "changed", "vanished", "segments_kept", "requests_full", "anew")
+"""The facts that only an update has."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
@@ -41,9 +44,22 @@ class RunFacts:
     latency_seconds: float | None = None
     """From a request's departure to its response, smoothed, at the end of the run."""
 
+    added: int | None = None
+    """Orders that an update found to be new; this and what follows is None of an export."""
+    changed: int | None = None
+    """Orders whose status or `expired_at` had changed."""
+    vanished: int | None = None
+    segments_kept: int | None = None
+    """Segments of the result before that still stand."""
+    requests_full: int | None = None
+    """Requests that an export of the whole range would have sent, undisturbed."""
+    anew: str | None = None
+    """Why an update exported everything anew, if it did."""
+
     def to_json(self) -> dict[str, Any]:
-        """Return it as the manifest holds it."""
-        return {**asdict(self), "uncertified": list(self.uncertified)}
+        """Return it as the manifest holds it: what only updates have is left out where it is None."""
+        facts = {**asdict(self), "uncertified": list(self.uncertified)}
+        return {name: value for name, value in facts.items() if value is not None or name not in UPDATE_FACTS}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunFacts:

@@ -3,7 +3,7 @@
 A frame is a header (magic, length of the JSON, length of the rows, CRC-32 of all that), a JSON object, and the rows as
 an Arrow IPC stream without its end mark. What the JSON holds:
 
-    heading   the first frame: the version, what was asked, the schema
+    heading   the first frame: the version, what was asked, the schema; of an update, which result it `updates`
     whole     the range to be covered
     segment   a committed segment, which replaces an earlier one of the same span; the only frame with rows
     ready     the checksum of the manifest of the result that is about to be published
@@ -101,6 +101,12 @@ class Spool:
     def create(path: Path, disk: Disk, heading: Mapping[str, Any]) -> None:
         """Write a spool without segments."""
         disk.write_whole(path, b"".join(_packed({"heading": {"format": FORMAT, **heading}})), mode=PRIVATE)
+
+    @property
+    def updates(self) -> str | None:
+        """SHA-256 of the manifest of the result that is being updated; None: a whole export is under way."""
+        digest = self.heading.get("updates")
+        return digest if isinstance(digest, str) else None
 
     @property
     def spans(self) -> list[Span]:

@@ -43,6 +43,8 @@ class Unfinished:
     expected: int | None
     segments: int
     left: tuple[Span, ...]
+    updates: bool = False
+    """It brings a finished result up to date: what is left of it may well be kept."""
 
     @property
     def committed_to(self) -> int | None:
@@ -54,6 +56,8 @@ class Unfinished:
     def __str__(self) -> str:
         if self.whole is None or self.committed_to is None:
             return "nothing is committed yet"
+        if self.updates:
+            return f"{self.rows:,} orders certified anew so far in {self.segments:,} segments"
         share = f", {min(1, self.rows / self.expected):.0%} of about {self.expected:,}" if self.expected else ""
         return (
             f"{self.rows:,} orders in {self.segments:,} segments{share}, "
@@ -74,7 +78,9 @@ class Status:
     holder: Holder | None = None
 
     def __str__(self) -> str:
-        other = f"; with an unfinished export: {self.progress}" if self.progress and self.finished else ""
+        other = ""
+        if self.progress and self.finished:
+            other = f"; with an unfinished {'update' if self.progress.updates else 'export'}: {self.progress}"
         match self.state:
             case State.NOTHING:
                 line = "nothing is there"
@@ -131,6 +137,7 @@ def _progress(spool: Spool) -> Unfinished:
         expected=spool.expected,
         segments=len(spool.segments),
         left=tuple(gaps(spool.whole, spool.spans)) if spool.whole else (),
+        updates=spool.updates is not None,
     )
 
 

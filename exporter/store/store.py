@@ -99,22 +99,14 @@ class Store:
             finished = _finished(layout, query, whole=whole, overwrite=overwrite)
             if finished is not None:
                 return finished
-        with ExitStack() as undo, _unusable_is_a_config_error():
-            lock = _take_lock(layout, disk)
-            undo.callback(_release, layout, disk, lock)
-            spool = _existing_spool(layout, disk, fresh=fresh, clock=clock)
-            if spool is not None:
-                undo.callback(spool.close)
-            if recover(layout, disk, lock, digest=spool.ready if spool else None):
-                spool = None
+        with ExitStack() as undo, unusable_is_a_config_error():
+            lock, spool, _ = take_work(undo, layout, disk, fresh=fresh, clock=clock)
             finished = _finished(layout, query, whole=whole, overwrite=overwrite)
             if finished is not None:
                 return finished
-            encoded = b64encode(schema.serialize()).decode()
-            if fresh or spool is None or not _is_resumable(spool, layout, query, encoded):
-                Spool.create(layout.spool, disk, {"asked": query, "schema": encoded})
-                spool = Spool(disk.append(layout.spool), clock=clock)
-                undo.callback(spool.close)
+            heading = {"asked": query, "schema": encoded(schema)}
+            if fresh or spool is None or not _is_resumable(spool, layout, heading):
+                spool = new_spool(undo, layout, disk, heading, clock=clock)
             store = cls(
                 layout,
                 disk,
@@ -158,6 +150,10 @@ class Store:
 
     def _new_writer(self) -> PartWriter:
         self._disk.remove_tree(self._layout.result)
+        return self._writer_from(0)
+
+    def _writer_from(self, number: int) -> PartWriter:
+        """Return a writer whose first part has this number."""
         return PartWriter(
             self._layout.result,
             self._disk,
@@ -165,6 +161,7 @@ class Store:
             query=self.query,
             compression=self._compression,
             single=self._layout.out.name if self._layout.is_file else None,
+            number=number,
         )
 
     @property
@@ -177,7 +174,7 @@ class Store:
 
         It is durable once the spool is synced: after every 65,536 rows, after a second, or with `sync`.
         """
-        if self._feeder is None:
+        if self.whole is None:
             raise ValueError("freeze the range before you commit")
         if len(table) != certificate.rows:
             raise ValueError(f"{certificate.span}: {len(table)} rows came with a certificate for {certificate.rows}")
@@ -185,6 +182,8 @@ class Store:
         replaces = certificate.span in self._spool
         with self._lost_folder_is_the_cause():
             self._spool.add(CommittedSegment(certificate=certificate, repeated=columns.repeated(table)), table)
+            if self._feeder is None:
+                return
             if replaces:
                 self._feeder.restart_for(certificate.span)
             self._feeder.advance(certificate.span, table)
@@ -260,6 +259,37 @@ class Store:
             _release(self._layout, self._disk, self._lock)
 
 
+def take_work(
+    undo: ExitStack, layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[[], float]
+) -> tuple[Lock, Spool | None, bool]:
+    """Lock OUT and complete a publication that was interrupted; `undo` releases what was taken.
+
+    Return the lock, the spool of work that is left, if there is any, and whether a publication has been completed.
+    """
+    lock = _take_lock(layout, disk)
+    undo.callback(_release, layout, disk, lock)
+    spool = _existing_spool(layout, disk, fresh=fresh, clock=clock)
+    if spool is not None:
+        undo.callback(spool.close)
+    done = recover(layout, disk, lock, digest=spool.ready if spool else None)
+    return lock, None if done else spool, done
+
+
+def new_spool(
+    undo: ExitStack, layout: Layout, disk: Disk, heading: Mapping[str, Any], *, clock: Callable[[], float]
+) -> Spool:
+    """Return a spool without segments, in place of any that is there; `undo` closes it."""
+    Spool.create(layout.spool, disk, heading)
+    spool = Spool(disk.append(layout.spool), clock=clock)
+    undo.callback(spool.close)
+    return spool
+
+
+def encoded(schema: pa.Schema) -> str:
+    """Return a schema as a spool's heading holds it."""
+    return b64encode(schema.serialize()).decode()
+
+
 def _existing_spool(layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[[], float]) -> Spool | None:
     """Return the spool of unfinished work, if there is one; if it can't be read and is to be dropped anyway, None."""
     if not os.path.lexists(layout.spool):
@@ -276,21 +306,32 @@ def _existing_spool(layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[
         return spool
 
 
-def _is_resumable(spool: Spool, layout: Layout, query: Mapping[str, Any], schema: str) -> bool:
-    """Return whether a spool is this query's; raise OutputError if it holds segments of another one."""
-    differing = differences(spool.heading["asked"], query)
-    if spool.heading["schema"] != schema:
+def differing_work(spool: Spool, heading: Mapping[str, Any]) -> list[str]:
+    """Return how a spool's heading differs from the one that is wanted."""
+    differing = differences(spool.heading["asked"], heading["asked"])
+    if spool.heading["schema"] != heading["schema"]:
         differing.append("its columns are those of another version of this program")
+    return differing
+
+
+def _is_resumable(spool: Spool, layout: Layout, heading: Mapping[str, Any]) -> bool:
+    """Return whether a spool is this query's; raise OutputError if it is an update's, or has segments of another."""
+    if spool.updates is not None and spool.spans:
+        raise OutputError(
+            f"{layout.out} has an unfinished update",
+            hint=f"`exporter update {layout.out}` resumes it, and with --fresh it is dropped",
+        )
+    differing = differing_work(spool, heading)
     if differing and spool.spans:
         raise OutputError(
             f"{layout.out} has an unfinished export of another query: {'; '.join(differing)}",
             hint="give the same query again to resume it, choose another OUT, or drop what is unfinished with --fresh",
         )
-    return not differing
+    return not differing and spool.updates is None
 
 
 @contextmanager
-def _unusable_is_a_config_error() -> Iterator[None]:
+def unusable_is_a_config_error() -> Iterator[None]:
     """Report a folder that OUT can't have its work in as a wrong argument: nothing was sent."""
     try:
         yield

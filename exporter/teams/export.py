@@ -43,10 +43,15 @@ MOST_FILES = 2**20
 
 
 async def export_teams(
-    out: Path, teams: Mapping[str, Settings], *, on_event: Callable[[Event], None] = ignore
+    out: Path,
+    teams: Mapping[str, Settings],
+    *,
+    on_event: Callable[[Event], None] = ignore,
+    work: Work | None = None,
 ) -> TeamsSummary:
     """Export each team to OUT/team=NAME, or resume it; what of one fails is in its outcome, never raised.
 
+    `work` is what is done for each team instead of an export.
     OUT's `_teams.json` is replaced at the end, also when the run is stopped. Raise ConfigError if OUT can't be used.
     """
     began = time.monotonic()
@@ -61,7 +66,7 @@ async def export_teams(
                 admission=admission,
                 on_event=on_event,
                 on_first_page=FirstPages(on_event).compare,
-                work=export,
+                work=work or export,
             )
 
             async def one(name: str, settings: Settings) -> None:
@@ -201,6 +206,8 @@ class TeamExports:
 
         async def opened(page: Page | None, total: int | None) -> None:
             nonlocal admitted
+            if admitted:
+                return
             on_opened()
             if page is not None and page.rows:
                 self._on_first_page(name, columns.fingerprint(page.cells))

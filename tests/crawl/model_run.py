@@ -125,11 +125,18 @@ class _Engine(Engine):
         super().__init__(run.settings(), ask, **options)
         self._run = run
 
-    async def check(self, whole: Span, certificates: Callable[[], Sequence[Certificate]], read: Read | None) -> bool:
+    async def check(
+        self,
+        whole: Span,
+        certificates: Callable[[], Sequence[Certificate]],
+        read: Read | None,
+        *,
+        counts_fit: bool = False,
+    ) -> bool:
         run = self._run
         assert not gaps(whole, run.held)
         run.requests_before_check = run.server.requests
-        return run.checks and await super().check(whole, certificates, read)
+        return run.checks and await super().check(whole, certificates, read, counts_fit=counts_fit)
 
 
 def identities(records: list[Record]) -> Counter[tuple[str, int]]:

@@ -60,6 +60,8 @@ class Journal:
             case "rename":
                 moved = {argument / old.relative_to(path): node for old, node in self.names.items() if _in(old, path)}
                 self._rename(moved, path, argument)
+            case "link":
+                self._rename({argument: self.names[path]}, argument)
             case "write":
                 self._inode(path).content += argument
             case "truncate":

@@ -112,7 +112,8 @@ def condensed(rows: Sequence[Certified], limit: int) -> list[Certified]:
 
 def pace(manifest: Mapping[str, Any]) -> Pace:
     """Return the pace of the run that ended the export."""
-    run, segments = manifest["run"], manifest["segments"]
+    run = manifest["run"]
+    segments = [segment for segment in manifest["segments"] if not segment.get("confirmed")]
     came = sorted((segment["fetched_to"], segment["requests"]) for segment in segments)
     arrivals, requests = [], 0
     for moment, count in came:
