@@ -80,6 +80,10 @@ class OutputError(ExportError):
     exit_code = 5
 
 
+class InUseError(OutputError):
+    """Another running export holds the lock of OUT's work folder; the message names it."""
+
+
 def _restored(kind: type[ExportError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> ExportError:
     """Return an error as it was in the process that it comes from."""
     error = kind.__new__(kind, *arguments)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.errors import ConfigError
-from exporter.events import Event, Repaired
+from exporter.events import Event, Repaired, Started
 from exporter.progress.displays import Display
 from exporter.progress.messages import message
 from exporter.progress.tally import Tally
@@ -52,11 +52,11 @@ class ProgressReporter:
             self.repairs.append((self._message(event) or "").removeprefix("repaired "))
         if text := self._message(event, verbose=self._verbose):
             self._on_display(lambda display: display.say(text))
-        self._show(now)
+        self._show(now, must=isinstance(event, Started))
 
-    def _show(self, now: float) -> None:
-        """Bring the display up to date, unless that would take more than its share of the time."""
-        self._is_late = now < self._next_show
+    def _show(self, now: float, *, must: bool) -> None:
+        """Bring the display up to date, unless that would take more than its share of the time; or if it must."""
+        self._is_late = now < self._next_show and not must
         if not self._is_late:
             self._on_display(lambda display: display.show(self.tally, now))
             self._next_show = now + (self._clock() - now) / SHARE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from exporter.errors import ConfigError, DiskError, OutputError
+from exporter.errors import ConfigError, DiskError, InUseError, OutputError
 from exporter.store.disk import Disk, File
 
 
@@ -25,10 +25,6 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
-
-
-class InUseError(OutputError):
-    """Another process holds the lock."""
 
 
 class Lock:

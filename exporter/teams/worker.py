@@ -29,12 +29,11 @@ from distributed import Worker, WorkerPlugin, get_worker, secede
 
 from exporter.config.travel import Keyless
 from exporter.crawl.threads import tune
-from exporter.errors import ConfigError, ExportError, OutputError
+from exporter.errors import ConfigError, ExportError, InUseError, OutputError
 from exporter.events import FromTeam, Noticed
 from exporter.export import summary_of
 from exporter.progress.summary import Summary
 from exporter.store.layout import Layout, published
-from exporter.store.lock import InUseError
 from exporter.teams.admission import Admission, Intake
 from exporter.teams.event_messages import Outbox
 from exporter.teams.export import FILES_A_TEAM, OTHER_FILES, TeamExports, Work, places_in, raise_file_limit, shared

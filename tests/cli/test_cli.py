@@ -25,6 +25,7 @@ from exporter.errors import (
     ConfigError,
     DiskError,
     ExportError,
+    InUseError,
     OutputError,
     RejectedError,
     StorageError,
@@ -115,6 +116,7 @@ ERRORS = [
     StorageError("could not read s3://bucket/_current.json: AccessDenied", hint="check the credentials"),
     CertificateError("[2024-01-01, 2024-01-02) could not be certified", hint="run it again later"),
     OutputError("orders belongs to another query: start was 2023-01-01", hint="choose another OUT"),
+    InUseError("orders is in use by process 4711 on host-1, since 2024-01-01T00:00:00+08:00", hint="wait for it"),
     ZeroDivisionError("division by zero"),
 ]
 
