@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from exporter.errors import ConfigError, DiskError, InUseError, OutputError
+from exporter.errors import ConfigError, DiskError, InUseError
 from exporter.store.disk import Disk, File
 
 
