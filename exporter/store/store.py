@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
@@ -18,21 +16,25 @@ import pyarrow as pa
 from exporter import columns
 from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span, gaps
-from exporter.errors import CertificateError, ConfigError, DiskError, OutputError
+from exporter.errors import DiskError
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout, check_name, missing_parts, published
+from exporter.store.layout import Layout, check_name
 from exporter.store.lock import Lock
-from exporter.store.manifest import CommittedSegment, Manifest, Part, as_json, differences
+from exporter.store.manifest import CommittedSegment, Manifest, Part, as_json
 from exporter.store.part_feeder import PartFeeder
 from exporter.store.parts import PartWriter
-from exporter.store.publish import recover, remove_idle_work
+from exporter.store.publish import recover
 from exporter.store.row_budget import RowBudget
 from exporter.store.run_facts import RunFacts
 from exporter.store.spool import Spool
-from exporter.vendor.orders import wire_time
-
-_UNUSABLE = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+from exporter.store.work_folder import (
+    encoded,
+    is_resumable,
+    new_spool,
+    release,
+    take_work,
+    unusable_is_a_config_error,
+    wanted_result,
 )
 
 
@@ -96,16 +98,16 @@ class Store:
         check_name(out)
         layout, disk, query = Layout.of(out), disk or Disk(), as_json(query)
         if not os.path.lexists(layout.work):
-            finished = _finished(layout, query, whole=whole, overwrite=overwrite)
+            finished = wanted_result(layout, query, whole=whole, overwrite=overwrite)
             if finished is not None:
                 return finished
         with ExitStack() as undo, unusable_is_a_config_error():
             lock, spool, _ = take_work(undo, layout, disk, fresh=fresh, clock=clock)
-            finished = _finished(layout, query, whole=whole, overwrite=overwrite)
+            finished = wanted_result(layout, query, whole=whole, overwrite=overwrite)
             if finished is not None:
                 return finished
             heading = {"asked": query, "schema": encoded(schema)}
-            if fresh or spool is None or not _is_resumable(spool, layout, heading):
+            if fresh or spool is None or not is_resumable(spool, layout, heading):
                 spool = new_spool(undo, layout, disk, heading, clock=clock)
             store = cls(
                 layout,
@@ -256,124 +258,4 @@ class Store:
                 self._feeder.stop()
             self._spool.close()
         finally:
-            _release(self._layout, self._disk, self._lock)
-
-
-def take_work(
-    undo: ExitStack, layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[[], float]
-) -> tuple[Lock, Spool | None, bool]:
-    """Lock OUT and complete a publication that was interrupted; `undo` releases what was taken.
-
-    Return the lock, the spool of work that is left, if there is any, and whether a publication has been completed.
-    """
-    lock = _take_lock(layout, disk)
-    undo.callback(_release, layout, disk, lock)
-    spool = _existing_spool(layout, disk, fresh=fresh, clock=clock)
-    if spool is not None:
-        undo.callback(spool.close)
-    done = recover(layout, disk, lock, digest=spool.ready if spool else None)
-    return lock, None if done else spool, done
-
-
-def new_spool(
-    undo: ExitStack, layout: Layout, disk: Disk, heading: Mapping[str, Any], *, clock: Callable[[], float]
-) -> Spool:
-    """Return a spool without segments, in place of any that is there; `undo` closes it."""
-    Spool.create(layout.spool, disk, heading)
-    spool = Spool(disk.append(layout.spool), clock=clock)
-    undo.callback(spool.close)
-    return spool
-
-
-def encoded(schema: pa.Schema) -> str:
-    """Return a schema as a spool's heading holds it."""
-    return b64encode(schema.serialize()).decode()
-
-
-def _existing_spool(layout: Layout, disk: Disk, *, fresh: bool, clock: Callable[[], float]) -> Spool | None:
-    """Return the spool of unfinished work, if there is one; if it can't be read and is to be dropped anyway, None."""
-    if not os.path.lexists(layout.spool):
-        return None
-    with ExitStack() as undo:
-        file = undo.enter_context(disk.append(layout.spool))
-        try:
-            spool = Spool(file, clock=clock)
-        except (CertificateError, OutputError):
-            if not fresh:
-                raise
-            return None
-        undo.pop_all()
-        return spool
-
-
-def differing_work(spool: Spool, heading: Mapping[str, Any]) -> list[str]:
-    """Return how a spool's heading differs from the one that is wanted."""
-    differing = differences(spool.heading["asked"], heading["asked"])
-    if spool.heading["schema"] != heading["schema"]:
-        differing.append("its columns are those of another version of this program")
-    return differing
-
-
-def _is_resumable(spool: Spool, layout: Layout, heading: Mapping[str, Any]) -> bool:
-    """Return whether a spool is this query's; raise OutputError if it is an update's, or has segments of another."""
-    if spool.updates is not None and spool.spans:
-        raise OutputError(
-            f"{layout.out} has an unfinished update",
-            hint=f"`exporter update {layout.out}` resumes it, and with --fresh it is dropped",
-        )
-    differing = differing_work(spool, heading)
-    if differing and spool.spans:
-        raise OutputError(
-            f"{layout.out} has an unfinished export of another query: {'; '.join(differing)}",
-            hint="give the same query again to resume it, choose another OUT, or drop what is unfinished with --fresh",
-        )
-    return not differing and spool.updates is None
-
-
-@contextmanager
-def unusable_is_a_config_error() -> Iterator[None]:
-    """Report a folder that OUT can't have its work in as a wrong argument: nothing was sent."""
-    try:
-        yield
-    except DiskError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNUSABLE:
-            raise ConfigError(str(error), hint=error.hint) from error
-        raise
-
-
-def _take_lock(layout: Layout, disk: Disk) -> Lock:
-    for folder in reversed(layout.work.parents):
-        disk.make_folder(folder)
-    return Lock.take(layout.lock, disk)
-
-
-def _release(layout: Layout, disk: Disk, lock: Lock) -> None:
-    try:
-        remove_idle_work(layout, disk, lock)
-    finally:
-        lock.release()
-
-
-def _finished(layout: Layout, query: Mapping[str, Any], *, whole: Span | None, overwrite: bool) -> Manifest | None:
-    """Return the manifest of the result in OUT if it is what this query wants; raise OutputError if it is not."""
-    manifest = published(layout)
-    if manifest is None or overwrite:
-        return None
-    if differing := differences(manifest.query, query):
-        problem = f"holds the result of another query: {'; '.join(differing)}"
-    elif whole is None or whole.stop > manifest.whole.stop:
-        end = wire_time(manifest.whole.stop - 1)
-        raise OutputError(
-            f"{layout.out} holds a finished export up to {end}; there may be more orders by now",
-            hint=f"`exporter update {layout.out}` asks for what came since; --overwrite replaces it by a new export",
-        )
-    elif not manifest.complete:
-        problem = "holds an export that is not complete"
-    elif missing := missing_parts(layout, manifest):
-        problem = f"holds a damaged result: {', '.join(missing)} is missing or of another size"
-    else:
-        return manifest
-    raise OutputError(
-        f"{layout.out} {problem}",
-        hint="--overwrite replaces it once the new export is complete; or choose another OUT",
-    )
+            release(self._layout, self._disk, self._lock)

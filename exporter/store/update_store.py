@@ -29,14 +29,8 @@ from exporter.store.old_result import OldResult
 from exporter.store.row_budget import RowBudget
 from exporter.store.run_facts import RunFacts
 from exporter.store.spool import Spool
-from exporter.store.store import (
-    Store,
-    differing_work,
-    encoded,
-    new_spool,
-    take_work,
-    unusable_is_a_config_error,
-)
+from exporter.store.store import Store
+from exporter.store.work_folder import differing_work, encoded, new_spool, take_work, unusable_is_a_config_error
 
 Compare = Callable[[Callable[[Callable[[pa.Table], None]], Diff], Result, Result], Diff]
 """Called with what makes the comparison, to be given a place for the orders that differ, and with its two sides."""
