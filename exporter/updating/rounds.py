@@ -14,9 +14,8 @@ from pathlib import Path
 import anyio
 import pyarrow as pa
 
-from exporter import columns
 from exporter.certify.judge import Certificate
-from exporter.certify.pages import Page, absent
+from exporter.certify.pages import absent
 from exporter.certify.spans import Span, gaps
 from exporter.columns.arrays import whole as in_one_chunk
 from exporter.config.options import Settings
@@ -26,7 +25,7 @@ from exporter.crawl.settled import settled_end
 from exporter.crawl.threads import InOrder, OffLoop, off_loop
 from exporter.delivery.convert import CHANGES, write_changes
 from exporter.delivery.output_file import check_name, check_place
-from exporter.errors import CertificateError, OutputError, RejectedError
+from exporter.errors import CertificateError, OutputError
 from exporter.events import Event, Finished, Noticed, Resumed, ignore
 from exporter.export import Resources, Run, own_resources, summary_of
 from exporter.progress.summary import Summary, UpdateSummary
@@ -36,26 +35,22 @@ from exporter.store.manifest import Confirmed, Manifest
 from exporter.store.old_result import ByStatus, OldResult
 from exporter.store.run_facts import RunFacts
 from exporter.store.update_store import UpdateStore, finish_interrupted
+from exporter.updating.counting import AnewError, StatusCounts, check
 from exporter.updating.search import (
     ROUNDS,
     Held,
     allowed_counts,
-    codes_of,
     counts_of,
     joined,
     requests_of,
     search,
-    unknown_in,
     why_anew,
 )
 from exporter.updating.settings import Adapted, adapted
-from exporter.updating.shown import Shown, compared
-from exporter.vendor.orders import API_ZONE, Filters
+from exporter.updating.shown import Shown
+from exporter.vendor.orders import API_ZONE
 
 Write = Callable[[pa.Table], None]
-
-COUNTED_AGAIN = 2
-"""How often counts by status may not add up to the total before they are not relied on: orders change meanwhile."""
 
 STATUS_CHANGED = "its orders by status are no longer those that it holds"
 
@@ -120,11 +115,7 @@ def _loaded(out: Path, changes: Path | Write | None) -> OldResult:
     return old
 
 
-class _AnewError(Exception):
-    """Counts can't confirm what is kept; the text says why."""
-
-
-class _TooDearError(_AnewError):
+class _TooDearError(AnewError):
     """Counts could confirm it, but certifying it anew costs less."""
 
 
@@ -132,6 +123,7 @@ class _Update(Run):
     """One run of an update."""
 
     manifest: Manifest
+    _counts: StatusCounts
 
     def __init__(
         self,
@@ -158,17 +150,11 @@ class _Update(Run):
         self._old = store.old
         self._changes = changes
         self._fresh_before = sum(one.rows for one in store.fresh)
-        self._codes = codes_of(wanted.settings.filters.status)
         self._by_status: dict[Span, ByStatus] = {}
         self._inherited: set[Span] = set()
         """The segments that an earlier run of this update certified: what is in them may have changed since."""
-        self._pages: dict[int, Page] = {}
-        """The first pages of statuses, as they were counted last."""
         self._confirmed: str | None = None
         """When all that is kept was confirmed last, ISO 8601."""
-        self._counts = 0
-        self._clock: int | None = None
-        """The server's clock in a response to this run, in Unix seconds."""
         self._anew: str | None = None
         self._page_size = wanted.settings.page_size
         """As the server makes pages, once it has shown some."""
@@ -179,15 +165,16 @@ class _Update(Run):
         """Certify what differs and what is new, check the whole."""
         old, store = self._old, self._updates
         run = old.manifest.run
+        self._counts = StatusCounts(engine, store, self._settings, on_disk=self._on_disk)
         self._by_status = await self._on_disk(old.by_status)
         for one in store.fresh:
             self._inherited.add(one.span)
             self._by_status[one.span] = _by_status(await self._on_disk(store.read, one.span))
         halves = any(one.certificate.way == "halves" for one in old.segments.values())
         try:
-            self._check(why_anew(totals=run.totals, padded=run.padded, ascending=not halves))
+            check(why_anew(totals=run.totals, padded=run.padded, ascending=not halves))
             await self._confirm(engine)
-        except _AnewError as reason:
+        except AnewError as reason:
             await self._export_anew(engine, str(reason))
             if isinstance(reason, _TooDearError):
                 await self._certify_again(engine, self._inherited)
@@ -216,11 +203,6 @@ class _Update(Run):
     def _certificates(self) -> list[Certificate]:
         return self._updates.certificates
 
-    @staticmethod
-    def _check(reason: str | None) -> None:
-        if reason is not None:
-            raise _AnewError(reason)
-
     async def _export_anew(self, engine: Engine, reason: str) -> None:
         """Keep nothing more of the old result, and certify all that is left."""
         store = self._updates
@@ -236,30 +218,30 @@ class _Update(Run):
     async def _confirm(self, engine: Engine) -> None:
         """Compare counts, certify anew what differs, until all that is kept is confirmed.
 
-        Raise _AnewError with the reason if counts can't do that, or not at a price that is worth it.
+        Raise AnewError with the reason if counts can't do that, or not at a price that is worth it.
         """
         store = self._updates
         if store.whole is not None:  # resumed
             await self._check_ours(engine)
             await self._cover(engine)
-            self._check(_reason(engine))
+            self._counts.check_profile()
         for number in range(ROUNDS):
             if not (store.kept or self._inherited):
                 break
             allowed = allowed_counts(requests_of(self._old.rows, self._page_size))
-            if number and self._counts + len(self._codes) > allowed:
+            if number and self._counts.asked + len(self._counts.codes) > allowed:
                 raise _TooDearError("more and more of it differs, and counting on costs more than that")
             held = self._held()
-            server = await self._counted(engine, held)
+            server = await self._counts.of_all(held)
             self._page_size = engine.profile.page_size
             if store.whole is None:
                 await self._begin_range(engine)
             doubtful: list[Held] = []
-            shown = await self._compare_shown(engine, held)
-            if server == counts_of(held, self._codes) and not shown.differing:
-                self._confirmed = datetime.fromtimestamp(self._clock or time.time(), API_ZONE).isoformat()
+            shown = await self._counts.compare_shown(held)
+            if server == counts_of(held, self._counts.codes) and not shown.differing:
+                self._confirmed = datetime.fromtimestamp(self._counts.clock or time.time(), API_ZONE).isoformat()
             else:
-                doubtful = await self._search(engine, held, server, shown, allowed)
+                doubtful = await self._search(held, server, shown, allowed)
             await self._certify_anew(engine, doubtful, held)
             if not doubtful:
                 break
@@ -276,85 +258,9 @@ class _Update(Run):
             if one.span.stop <= stop
         ]
 
-    async def _counted(self, engine: Engine, held: Sequence[Held]) -> dict[int, int]:
-        """Return the server's counts by status of all that is held; raise _AnewError if they don't add up to its total.
-
-        No total is asked for where all of them are as expected: the final check asks for it anyway.
-        """
-        span = Span(held[0].span.start, held[-1].span.stop)
-        expected, unknown = counts_of(held, self._codes), unknown_in(held, self._codes)
-        if unknown and not any(expected.values()):
-            raise _AnewError("no order's status is one that is known in this language, so there is nothing to count by")
-        for _ in range(COUNTED_AGAIN):
-            self._pages.clear()
-            server = {code: await self._count(engine, span, code, expected[code]) for code in self._codes}
-            if server == expected:
-                return server
-            total = await engine.asker.count(span.start, span.stop - 1)
-            self._counts += 1
-            if total is None or engine.profile.totals != "exact":
-                break
-            if sum(server.values()) + unknown == total:
-                if total < sum(one.rows for one in held):
-                    await self._check_length(engine, held, total)
-                return server
-        raise _AnewError(
-            "the server's counts by status do not add up to its total: "
-            f"{' + '.join(f'{count:,}' for count in server.values())} and {unknown:,} of unknown status, not {total}"
-        )
-
-    async def _check_length(self, engine: Engine, held: Sequence[Held], total: int) -> None:
-        """Raise _AnewError if a range with fewer orders than before has fewer than its two halves: it is cut then.
-
-        They meet at a second with an order, so that each has orders near that end.
-        """
-        middle = held[len(held) // 2].span.start
-        if len(held) == 1:
-            rows = await self._on_disk(self._updates.read, held[0].span)
-            middle = columns.seconds(rows)[len(rows) // 2].as_py()
-        first, last = held[0].span.start, held[-1].span.stop - 1
-        if first < middle:
-            halves = [await engine.asker.count(*half) for half in ((first, middle - 1), (middle, last))]
-            self._counts += 2
-            if None in halves or sum(filter(None, halves)) != total:
-                raise _AnewError(f"the server counts {total:,} orders in all, and {halves} in the two halves")
-
-    async def _count(self, engine: Engine, span: Span, code: int, expected: int | None = None) -> int:
-        """Return how many orders of a status the server counts; raise _AnewError if it gives no usable number.
-
-        Of all that is held, some are `expected`. Where they fit a page, it is asked for, and shows them; so it is at
-        first, where it shows whether the key is this team's.
-        """
-        self._counts += 1
-        filters = replace(self._settings.filters, status=(code,))
-        try:
-            if expected is not None and (self._updates.whole is None or expected <= self._settings.page_size):
-                total = await self._count_by_page(engine, span, code, filters)
-            else:
-                total = await engine.asker.count(span.start, span.stop - 1, filters=filters)
-        except (RejectedError, CertificateError) as error:
-            raise _AnewError(f"the server does not count by status: {error}") from error
-        self._check(_reason(engine))
-        if total is None:
-            raise _AnewError("the server gives no total of a status")
-        return total
-
-    async def _count_by_page(self, engine: Engine, span: Span, code: int, filters: Filters) -> int | None:
-        response = await engine.asker.response(span.start, span.stop - 1, filters=filters)
-        self._clock = response.date or self._clock
-        self._pages[code] = page = engine.asker.shown(response)
-        return page.total
-
-    async def _compare_shown(self, engine: Engine, held: Sequence[Held]) -> Shown:
-        """Compare the orders of those statuses of which a page shows all."""
-        whole = {code: page for code, page in self._pages.items() if page.rows == page.total}
-        off_loop, zone = engine.session.off_loop, engine.session.zone
-        tables = {code: await off_loop(zone.table, [page.cells]) for code, page in whole.items()}
-        return await off_loop(compared, tables, held, self._updates.read)
-
     async def _begin_range(self, engine: Engine) -> None:
         """Fix the range, once the first responses showed the server's clock and the team."""
-        end = settled_end(self._settings, self._clock or int(time.time()))
+        end = settled_end(self._settings, self._counts.clock or int(time.time()))
         self._is_ours = await self._are_ours(engine)
         await self._check_ours(engine)
         await self._freeze(max(end + 1, self._old.whole.stop))
@@ -364,7 +270,7 @@ class _Update(Run):
 
     async def _are_ours(self, engine: Engine) -> bool:
         """Return whether the first pages of the statuses show an order that is held."""
-        pages = [page for page in self._pages.values() if page.rows]
+        pages = [page for page in self._counts.pages.values() if page.rows]
         for page in sorted(pages, key=lambda page: (page.last or 0) - (page.first or 0)):
             span = next((span for span in self._old.segments if (page.first or 0) in span), None)
             if span is not None:
@@ -390,16 +296,14 @@ class _Update(Run):
             )
         self._is_ours = True
 
-    async def _search(
-        self, engine: Engine, held: Sequence[Held], server: Mapping[int, int], shown: Shown, allowed: int
-    ) -> list[Held]:
+    async def _search(self, held: Sequence[Held], server: Mapping[int, int], shown: Shown, allowed: int) -> list[Held]:
         """Return the segments to certify anew."""
-        left = allowed - self._counts - len(self._codes)  # the next round
+        left = allowed - self._counts.asked - len(self._counts.codes)  # the next round
         deciding = search(held, server, page_size=self._page_size, allowed=left, known=shown.counts)
         try:
             question = next(deciding)
             while True:
-                question = deciding.send(await self._count(engine, question.span, question.status))
+                question = deciding.send(await self._counts.of(question.span, question.status))
         except StopIteration as end:
             spans = {one.span for one in end.value} | shown.differing
             found = [one for one in held if one.span in spans]
@@ -412,7 +316,7 @@ class _Update(Run):
         store.drop(joined([one.span for one in doubtful], held, page_size=self._page_size))
         await self._cover(engine)
         await self._certify_again(engine, {one.span for one in doubtful if not one.kept})
-        self._check(_reason(engine))
+        self._counts.check_profile()
 
     async def _certify_again(self, engine: Engine, spans: Collection[Span]) -> None:
         """Certify segments of this update anew, where they are."""
@@ -475,11 +379,6 @@ class _Update(Run):
 def _by_status(table: pa.Table) -> ByStatus:
     counted = in_one_chunk(table["status_code"]).value_counts()
     return Counter({entry["values"].as_py(): entry["counts"].as_py() for entry in counted})
-
-
-def _reason(engine: Engine) -> str | None:
-    profile = engine.profile
-    return why_anew(totals=profile.totals, padded=profile.padded, ascending=profile.ascending)
 
 
 def _described(summary: Summary, manifest: Manifest) -> UpdateSummary:
