@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,7 +17,7 @@ from exporter.config.cluster import Cluster, cluster_of
 from exporter.config.options import KEY_VARIABLE, ClusterOptions, Options, Settings, options_of
 from exporter.config.teams import KEY_ENV, UNREAD, check_keys, check_names, named
 from exporter.config.travel import Keyless, KeySource, check_sources
-from exporter.errors import ConfigError, ExportError, OutputError
+from exporter.errors import ConfigError, OutputError
 from exporter.events import Event, ignore
 from exporter.progress.displays import display_for, in_notebook
 from exporter.progress.reporter import ProgressReporter, watching
@@ -212,16 +212,11 @@ def _team_settings(name: str, options: Mapping[str, Any], result: Path | None = 
     own = {key: value for key, value in options.items() if key != KEY_ENV}
     with named(name):
         key = {} if variable is None else {KEY_VARIABLE: KeySource(variable=variable).read(os.environ).reveal()}
-        return _made(own, key, lambda chosen: chosen if result is None else _taken_over(result, chosen))
+        if result is None:
+            return _made(own, key)
+        from exporter.updating import take_over_if_any  # noqa: PLC0415  # heavy
 
-
-def _taken_over(result: Path, options: sources.Chosen) -> sources.Chosen:
-    """Return the options with what an update takes over of a result; if there is none, the update says so."""
-    from exporter.updating import take_over  # noqa: PLC0415  # heavy
-
-    with suppress(ExportError):
-        return take_over(result, options)
-    return options
+        return _made(own, key, functools.partial(take_over_if_any, result))
 
 
 def _keyless(name: str, options: Mapping[str, Any]) -> Keyless:

@@ -268,7 +268,7 @@ class Run:
         spans = [one.span for one in self._store.certificates if one.rows]
         if not spans:
             return
-        held = [await self._on_disk(self._store.read, span) for span in _some_of(spans)]
+        held = [await self._on_disk(self._store.read, span) for span in some_of(spans)]
         if len(held) == 1:  # of one segment, its first and its last order, too
             held += [held[0][:1], held[0][-1:]]
         if not await engine.is_same_team(held):
@@ -290,7 +290,7 @@ class Run:
         self._store.commit(with_extras(certificate, table, strict=self._settings.strict_values), table)
 
 
-def _some_of(spans: Sequence[Span]) -> list[Span]:
+def some_of(spans: Sequence[Span]) -> list[Span]:
     """Return the first, the middle and the last of some spans."""
     return [spans[place] for place in sorted({0, len(spans) // 2, len(spans) - 1})]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from cyclopts import Parameter
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.run import export_teams_to, export_to, show_settings
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, options_of
-from exporter.errors import ConfigError, ExportError
+from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
     from exporter.config.sources import Chosen
@@ -56,7 +55,7 @@ def update(
     an unfinished update in OUT.
     """
     from exporter.store.finished import holds_teams
-    from exporter.updating import TeamsChanges, take_over, update, update_teams
+    from exporter.updating import TeamsChanges, take_over, take_over_if_any, update, update_teams
 
     options, folder = chosen(given | ({} if end is None else {"end": end})), Path(out)
     if given.get("show_settings"):
@@ -64,9 +63,7 @@ def update(
     file = None if changes is None else Path(changes)
 
     def prepare(name: str, team: Chosen) -> Chosen:
-        with suppress(ExportError):  # the update of that team raises it
-            return take_over(folder / f"team={name}", team)
-        return team
+        return take_over_if_any(folder / f"team={name}", team)
 
     if teams := team_settings(options, given, prepare):
         found = None if file is None else TeamsChanges(file)

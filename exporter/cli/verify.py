@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,6 @@ from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
 from exporter.errors import CertificateError, ConfigError, ExportError
 from exporter.progress.text import counted, size
-from exporter.vendor.orders import Filters
 
 if TYPE_CHECKING:
     from exporter.crawl.preview import Ask
@@ -140,12 +139,13 @@ def _connection(manifest: Manifest, options: Chosen) -> Settings:
 
 def _compare(manifest: Manifest, made: Settings) -> None:
     """Raise CertificateError that names the spans whose totals in the API differ from the result's rows."""
+    from exporter.store.manifest import filters_of
     from exporter.store.verify import differing_online
 
     query, run = manifest.query, manifest.run
     if run.totals == "ignored" or run.padded:
         raise CertificateError("the server's totals did not count what it showed in this export: they prove nothing")
-    filters = Filters(**{field.name: _several(query[field.name]) for field in fields(Filters)})
+    filters = filters_of(query)
     held = [(segment.span, segment.rows) for segment in manifest.segments]
 
     async def compare(ask: Ask) -> list[Span]:
@@ -156,7 +156,3 @@ def _compare(manifest: Manifest, made: Settings) -> None:
             f"the API's totals differ from the rows of {', '.join(map(str, spans))}",
             hint="orders came or went since the export; export again with --overwrite for what is there now",
         )
-
-
-def _several(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

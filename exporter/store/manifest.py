@@ -35,8 +35,8 @@ from exporter.certify.judge import Certificate
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, OutputError
 from exporter.store.run_facts import RunFacts
-from exporter.store.typed import typed
-from exporter.vendor.orders import wire_time
+from exporter.store.typed import as_tuples, typed
+from exporter.vendor.orders import Filters, wire_time
 
 FORMAT = 1
 """The newest version of manifests and spools that this program reads and writes."""
@@ -215,6 +215,11 @@ def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping as JSON gives it back."""
     result: dict[str, Any] = orjson.loads(orjson.dumps(dict(value)))
     return result
+
+
+def filters_of(query: Mapping[str, Any]) -> Filters:
+    """Return the filters of a query as a manifest holds it."""
+    return Filters(**{one.name: as_tuples(query[one.name]) for one in fields(Filters)})
 
 
 def span_to_json(span: Span) -> dict[str, str]:

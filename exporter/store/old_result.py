@@ -147,7 +147,7 @@ class OldResult:
             left = segment.rows
             while left:
                 taken = codes.slice(0, left)
-                counts.update({entry["values"].as_py(): entry["counts"].as_py() for entry in taken.value_counts()})
+                counts.update(counts_by_status(taken))
                 codes, left = codes.slice(len(taken)), left - len(taken)
                 if not len(codes):
                     codes = next(batches, _NO_CODES)
@@ -163,6 +163,11 @@ class OldResult:
                     rows = file.read_row_group(group, columns=["status_code"], use_threads=False)
                     if len(rows):
                         yield whole(rows["status_code"])
+
+
+def counts_by_status(codes: pa.Array | pa.ChunkedArray) -> ByStatus:
+    """Return the number of rows of each status code."""
+    return Counter({entry["values"].as_py(): entry["counts"].as_py() for entry in codes.value_counts()})
 
 
 _NO_CODES = pa.nulls(0, pa.int8())

@@ -23,7 +23,7 @@ from exporter.progress.summary import Summary
 from exporter.progress.text import counted
 from exporter.teams.dask_client import INSTALL, connected
 from exporter.teams.event_messages import events_of
-from exporter.teams.export import FirstPages, Work, check_out
+from exporter.teams.export import FirstPages, Work, check_out, first_secure
 from exporter.teams.run_folder import RunFolder
 from exporter.teams.summary import Outcome, TeamsSummary, write_list
 
@@ -86,8 +86,7 @@ class _Shared:
         """Prepare all workers, those that come later too; stop what they still do at the end."""
         from exporter.teams.worker import WorkerExports  # noqa: PLC0415  # it needs Dask
 
-        addresses = [str(team.values["base_url"]) for team in teams.values()]
-        secure = next((one for one in addresses if one.startswith("https")), "http://")
+        secure = first_secure(str(team.values["base_url"]) for team in teams.values())
         exports = WorkerExports(run=self._run, out=out, teams=len(teams), address=secure, work=work, own=own)
         self._client.subscribe_topic(self._run, self._take)
         self._client.subscribe_topic("all", self._take_change)

@@ -26,6 +26,7 @@ from exporter.http.client import TIMER_RESOLUTION
 from exporter.http.transport import connector
 from exporter.http.wake_up import WakeUp
 from exporter.progress.summary import Summary
+from exporter.progress.text import counted
 from exporter.store import RowBudget
 from exporter.store.finished import TEAMS
 from exporter.store.layout import Layout, refuse_strangers
@@ -58,7 +59,7 @@ async def export_teams(
     check_out(out)
     outcomes = {name: Outcome() for name in teams}
     try:
-        async with shared(first_secure(teams.values())) as resources, Admission() as admission:
+        async with shared(first_secure(one.base_url for one in teams.values())) as resources, Admission() as admission:
             places = asyncio.Semaphore(_places(len(teams), on_event))
             exports = TeamExports(
                 out,
@@ -100,9 +101,9 @@ def check_out(out: Path) -> None:
     refuse_strangers(out, strangers)
 
 
-def first_secure(teams: Iterable[Settings]) -> str:
-    """Return an address that needs TLS, if that of any team does: all share one connector."""
-    return next((one.base_url for one in teams if one.base_url.startswith("https")), "http://")
+def first_secure(addresses: Iterable[str]) -> str:
+    """Return an address that needs TLS, if any team's does: all share one connector."""
+    return next((one for one in addresses if one.startswith("https")), "http://")
 
 
 @asynccontextmanager
@@ -126,8 +127,11 @@ def _places(teams: int, on_event: Callable[[Event], None]) -> int:
     if allowed >= wanted:
         return teams
     places = places_in(allowed)
-    at_once = f"{places} team{'s' * (places > 1)} at once"
-    on_event(Noticed(message=f"{at_once}: `ulimit -n` allows {allowed} open files, {wanted} are needed"))
+    on_event(
+        Noticed(
+            message=f"{counted(places, 'team')} at once: `ulimit -n` allows {allowed} open files, {wanted} are needed"
+        )
+    )
     return places
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,7 +16,6 @@ import pyarrow as pa
 from exporter.certify.judge import Certificate
 from exporter.certify.pages import absent
 from exporter.certify.spans import Span, gaps
-from exporter.columns.arrays import whole as in_one_chunk
 from exporter.config.options import Settings
 from exporter.crawl.engine import Engine, Opened, Outcome
 from exporter.crawl.ladder import Ladder
@@ -27,12 +25,12 @@ from exporter.delivery.convert import CHANGES, write_changes
 from exporter.delivery.output_file import check_name, check_place
 from exporter.errors import CertificateError, OutputError
 from exporter.events import Event, Finished, Noticed, Resumed, ignore
-from exporter.export import Resources, Run, own_resources, summary_of
+from exporter.export import Resources, Run, own_resources, some_of, summary_of
 from exporter.progress.summary import Summary, UpdateSummary
 from exporter.result import Diff, Result
 from exporter.store.diff import changes_schema
 from exporter.store.manifest import Confirmed, Manifest
-from exporter.store.old_result import ByStatus, OldResult
+from exporter.store.old_result import ByStatus, OldResult, counts_by_status
 from exporter.store.run_facts import RunFacts
 from exporter.store.update_store import UpdateStore, finish_interrupted
 from exporter.updating.counting import AnewError, StatusCounts, check
@@ -169,7 +167,7 @@ class _Update(Run):
         self._by_status = await self._on_disk(old.by_status)
         for one in store.fresh:
             self._inherited.add(one.span)
-            self._by_status[one.span] = _by_status(await self._on_disk(store.read, one.span))
+            self._by_status[one.span] = counts_by_status((await self._on_disk(store.read, one.span))["status_code"])
         halves = any(one.certificate.way == "halves" for one in old.segments.values())
         try:
             check(why_anew(totals=run.totals, padded=run.padded, ascending=not halves))
@@ -287,8 +285,7 @@ class _Update(Run):
         spans = [span for span, one in self._old.segments.items() if one.rows]
         if not spans:
             return
-        chosen = [spans[place] for place in sorted({0, len(spans) // 2, len(spans) - 1})]
-        held = [await self._on_disk(self._old.read, span) for span in chosen]
+        held = [await self._on_disk(self._old.read, span) for span in some_of(spans)]
         if not await engine.is_same_team([*held, *(rows[:1] for rows in held), *(rows[-1:] for rows in held)]):
             raise OutputError(
                 f"{self._out} is the result of another team's key: none of the orders asked for came again",
@@ -333,7 +330,7 @@ class _Update(Run):
 
     def _store_segment(self, certificate: Certificate, table: pa.Table) -> None:
         super()._store_segment(certificate, table)
-        self._by_status[certificate.span] = _by_status(table)
+        self._by_status[certificate.span] = counts_by_status(table["status_code"])
         self._inherited.discard(certificate.span)
 
     def _report_what_is_held(self) -> None:
@@ -374,11 +371,6 @@ class _Update(Run):
     def _fetched(self, manifest: Manifest) -> int:
         kept = sum(one.rows for one in manifest.segments if one.confirmed is not None)
         return manifest.rows - kept - self._fresh_before
-
-
-def _by_status(table: pa.Table) -> ByStatus:
-    counted = in_one_chunk(table["status_code"]).value_counts()
-    return Counter({entry["values"].as_py(): entry["counts"].as_py() for entry in counted})
 
 
 def _described(summary: Summary, manifest: Manifest) -> UpdateSummary:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from exporter.config.options import Settings
 from exporter.config.sources import Chosen, Source
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ExportError
 from exporter.store.layout import Layout, read_manifest
-from exporter.store.manifest import Manifest
+from exporter.store.manifest import Manifest, filters_of
 from exporter.store.old_result import OldResult
-from exporter.vendor.orders import Filters, wire_time
+from exporter.vendor.orders import wire_time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,13 @@ def take_over(out: Path, options: Chosen) -> Chosen:
     )
 
 
+def take_over_if_any(out: Path, options: Chosen) -> Chosen:
+    """Return what `take_over` does; the options as they are if there is no result: the update of that team says so."""
+    with suppress(ExportError):
+        return take_over(out, options)
+    return options
+
+
 def adapted(made: Settings, manifest: Manifest) -> Adapted:
     """Return the settings to update a result with; raise ConfigError if they name an end before its own."""
     asked = manifest.query
@@ -60,7 +68,7 @@ def adapted(made: Settings, manifest: Manifest) -> Adapted:
         start_asked=asked["start"],
         end=end,
         end_asked=end_asked,
-        filters=Filters(**{one.name: _several(asked[one.name]) for one in fields(Filters)}),
+        filters=filters_of(asked),
         language=manifest.language,
         timezone=manifest.timezone,
         strict_values=asked["strict_values"],
@@ -96,7 +104,3 @@ def _second(text: str, covered: int) -> int:
         return int(dt.datetime.fromisoformat(text).timestamp())
     except ValueError:
         return covered
-
-
-def _several(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
