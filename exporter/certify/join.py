@@ -55,6 +55,10 @@ class Boundary:
     before: Gap | None = None
     """The piece before, if `left` is known."""
 
+    def is_all_of(self, page: Page) -> bool:
+        """Return whether a page shows its records and nothing else, to the letter; then no columns need be made."""
+        return all(cells == page.cells for cells in self.records)
+
     def absent_from(self, rows: pa.Table, zone: Zone) -> int:
         """Return how many of its records are not among the rows of its second."""
         return absent_of_any([zone.table([cells]) for cells in self.records], rows)
@@ -92,7 +96,7 @@ def join(zone: Zone, pieces: Sequence[Piece], start: Boundary = OPEN, following:
         ascending = ascending and is_ascending(seconds)
         before = columns.before(table, piece.span.start).true_count
         below = columns.before(table, piece.span.stop).true_count
-        if boundary.records:
+        if boundary.records and (piece.rows is not None or not boundary.is_all_of(page)):
             shown = table if piece.rows is None else piece.rows
             if missing := boundary.absent_from(at_second(shown, piece.span.start), zone):
                 vanished.append(Vanished(second=piece.span.start, seen=boundary.records, missing=missing))

@@ -106,7 +106,7 @@ class Zone:
 
     def seconds(self, page: Page) -> pa.Int64Array:
         """Return the second of each record of a page."""
-        return columns.seconds(self.table([page.cells]))
+        return columns.seconds_of(page.cells, timezone=self.timezone, language=self.language)
 
 
 def at_second(table: pa.Table, second: int) -> pa.Table:

@@ -6,7 +6,7 @@ alone can't give back is stored in `_extra`.
 """
 
 from exporter.columns.arrays import integers
-from exporter.columns.decode import typed
+from exporter.columns.decode import seconds_of, typed
 from exporter.columns.difference import Difference, difference
 from exporter.columns.extras import Extras, extras
 from exporter.columns.gather import Cells, fingerprint, gather, last_of
@@ -53,6 +53,7 @@ __all__ = [
     "repeated",
     "schema",
     "seconds",
+    "seconds_of",
     "typed",
     "within",
 ]

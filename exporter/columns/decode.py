@@ -21,8 +21,8 @@ from exporter.columns.arrays import EMPTY, NULL, empty, integers, split, strings
 from exporter.columns.fast_parse import parse_money_column, parse_usual, vocabulary
 from exporter.columns.gather import SCHEMA, Cells, Joined
 from exporter.columns.record_codec import REST, TEXT_FIELDS, row_of
-from exporter.columns.table import schema, with_times_as
-from exporter.columns.text_formats import LABELS
+from exporter.columns.table import SECOND, schema, seconds, with_times_as
+from exporter.columns.text_formats import LABELS, parse_time
 from exporter.vendor.orders import SEPARATOR
 
 
@@ -45,6 +45,16 @@ def typed(pages: Sequence[Cells], *, timezone: str, language: str) -> pa.Table:
     order = pc.sort_indices(pa.chunked_array([pc.indices_nonzero(usual), pc.indices_nonzero(others)]))
     odd_rows = _one_by_one(cells.filter(others), target, language)
     return pa.concat_tables([rows.filter(usual), odd_rows]).take(order).combine_chunks()
+
+
+def seconds_of(cells: Cells, *, timezone: str, language: str) -> pa.Int64Array:
+    """Return the Unix second of each order of a page; raise CertificateError if a record has no time."""
+    if isinstance(cells, Joined):
+        texts = cells.texts[_CREATED_AT].decode().split(SEPARATOR) if len(cells) else []
+        times = [time for time in map(parse_time, texts) if time is not None]
+        if len(times) == len(cells):
+            return integers(time // SECOND for time in times)
+    return seconds(typed([cells], timezone=timezone, language=language))
 
 
 def _one_by_one(cells: pa.Table, target: pa.Schema, language: str) -> pa.Table:
@@ -100,4 +110,5 @@ def _extra(*members: pa.StringArray) -> pa.StringArray:
     return pc.binary_join_element_wise(_BRACE, joined, _END_BRACE, EMPTY)
 
 
+_CREATED_AT = TEXT_FIELDS.index("created_at")
 _COMMA, _BRACE, _END_BRACE = strings([",", "{", "}"])

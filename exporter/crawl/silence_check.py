@@ -97,6 +97,8 @@ class SilenceCheck:
                 page = await self._session.asker.page(span.start, span.stop - 1)
             except RejectedError:
                 continue  # ranges as long as that are refused, not cut
+            if not page.rows:
+                continue
             seconds = await self._session.off_loop(self._session.zone.seconds, page)
             inside = sorted(second for second in seconds.to_pylist() if second in span)
             if inside and await self._is_cut(inside[0]):

@@ -20,13 +20,15 @@ from exporter.http.concurrency import Concurrency
 from exporter.http.pacer import Pacer
 from exporter.http.wake_up import WakeUp
 
-SHORTEST_LEAD = 0.005
-LONGEST_LEAD = 2.0
-LEAD_DECAY = 0.99
-"""A permit is admitted this long before its slot: the slowest connection set-up of late, forgotten slowly."""
-
 SHORT_GAP = 0.5
 """Seconds between slots below which a timer's millisecond matters."""
+
+SHORTEST_LEAD = 0.005
+LONGEST_LEAD = 2.0
+LEAD_KEPT = 0.8
+"""A permit is admitted this long before its slot: the slowest connection set-up of late, of which this share is kept a
+second. After a long gap nothing is lost by the time that a connection takes which is open already, so that lead may be
+shorter: a request then wakes the process once, not twice."""
 
 SHARE_AGAIN = 0.005
 """Seconds until a pause is shared again with the other processes, when one of them was just leaving."""
@@ -160,7 +162,9 @@ class PermitQueue:
         self._staging_since = -math.inf
         """… and since when there have been any."""
         self._numbers = count()
-        self._lead = SHORTEST_LEAD
+        self._shortest_lead = SHORTEST_LEAD if pacer.gap < SHORT_GAP else 0.0
+        self._lead = self._shortest_lead
+        self._lead_kept = LEAD_KEPT**pacer.gap
         self.in_flight = 0
 
     def permit(self, priority: Priority, place: int) -> Permit:
@@ -175,7 +179,7 @@ class PermitQueue:
             permit.state = State.READY
             heappush(self._ready, permit)
             took = self._loop.time() - permit.admitted_at
-            self._lead = max(min(took, LONGEST_LEAD), self._lead * LEAD_DECAY, SHORTEST_LEAD)
+            self._lead = max(min(took, LONGEST_LEAD), self._lead * self._lead_kept, self._shortest_lead)
         self.advance()
 
     def left(self, permit: Permit) -> None:

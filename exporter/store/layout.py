@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ _OTHER_FORMATS = _CONVERTED | {".json", ".jsonl", ".ndjson", ".tsv", ".xls", ".d
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """The paths of one OUT, a folder, or one file if its name ends in `.parquet`."""
 
@@ -39,37 +40,37 @@ class Layout:
         """Whether the result is one file."""
         return self.out.suffix == ".parquet"
 
-    @property
+    @cached_property
     def manifest(self) -> Path:
         """The finished result's manifest."""
         return self.out.with_name(f"{self.out.name}.manifest.json") if self.is_file else self.out / NAME
 
-    @property
+    @cached_property
     def work(self) -> Path:
         """The folder of the work in progress."""
         return self.out.with_name(f".{self.out.name}.exporter")
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         """The file that is locked while an export runs."""
         return self.work / "lock"
 
-    @property
+    @cached_property
     def spool(self) -> Path:
         """The committed segments."""
         return self.work / "spool"
 
-    @property
+    @cached_property
     def result(self) -> Path:
         """The folder of the parts until they are published."""
         return self.work / "result"
 
-    @property
+    @cached_property
     def ready(self) -> Path:
         """The manifest of a result that is whole; while it exists, the result is being published."""
         return self.result / NAME
 
-    @property
+    @cached_property
     def old(self) -> Path:
         """The result that is being replaced, until the new one is published."""
         return self.work / "old"

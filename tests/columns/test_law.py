@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.columns import decode, deep_json, extras, gather, last_of, records, schema, seconds, typed
+from exporter.columns import decode, deep_json, extras, gather, last_of, records, schema, seconds, seconds_of, typed
 from exporter.columns.record_codec import canonical, cells_of, row_of
 from exporter.columns.table import with_times_as
 from exporter.columns.text_formats import parse_time
@@ -103,12 +103,25 @@ def test_parquet_keeps_the_law(pages: list[list[Record]], language: str) -> None
     assert exactly(list(records(pq.read_table(file)))) == exactly([record for page in pages for record in page])
 
 
+@given(page=st.lists(USUAL, max_size=6) | PAGES.map(lambda pages: pages[0] if pages else []))
+@example(page=[])
+@example(page=[PLAIN | {"created_at": "2026-02-12T11:34:55.999999+08:00"}])
+@example(page=[PLAIN | {"created_at": "1969-12-31T23:59:58.5+00:00"}, PLAIN | {"new": 1}, PLAIN | {"total": None}])
+def test_the_seconds_of_a_page_are_those_of_its_table(page: list[Record]) -> None:
+    where = {"timezone": "Asia/Shanghai", "language": "en"}
+    cells = gather(page)
+    assert seconds_of(cells, **where).equals(seconds(typed([cells], **where)))
+
+
 @given(text=TIMELIKE)
 def test_created_at_is_read_as_the_endpoint_reads_it_or_refused(text: str) -> None:
     record = PLAIN | {"created_at": text}
     if parse_time(text) is None or text in NO_TIMES:
         with pytest.raises(CertificateError, match="'DP1'") as caught:
             table(record, PLAIN)
+        with pytest.raises(CertificateError) as of_seconds:
+            seconds_of(gather([PLAIN, record]), timezone="UTC", language="en")
+        assert str(of_seconds.value) == str(caught.value)
         assert repr(text) in str(caught.value)
         assert caught.value.hint
     else:

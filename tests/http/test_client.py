@@ -400,7 +400,7 @@ def test_an_answer_before_the_request_left_is_no_answer() -> None:
             return HttpResponse(408, {}, b"")
 
     seen: list[Event] = []
-    assert with_client(Eager(), _two_in_a_row, seen=seen) == [1, 2]
+    assert with_client(Eager(), _two_in_a_row, seen=seen, rate=10.0) == [1, 2]
     assert [event.reason for event in seen if isinstance(event, Retried)] == [
         "the server answered before the request left"
     ]
