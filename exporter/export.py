@@ -140,7 +140,7 @@ async def _opened(
     try:
         yield opened
     finally:
-        if isinstance(opened, Store):
+        if isinstance(opened, Store) and not opened.closed:
             with anyio.CancelScope(shield=True):
                 await on_disk(opened.close)
 

@@ -207,7 +207,8 @@ class PermitQueue:
         if permit.state not in {State.WAITING, State.ENDED}:
             self.in_flight -= 1
         permit.state = State.ENDED
-        self._loop.call_soon(self.advance)  # not at once: a refused request must first be back in the queue
+        if self._waiting or self._ready:
+            self._loop.call_soon(self.advance)  # not at once: a refused request must first be back in the queue
 
     def accepted(self) -> None:
         """Learn from a request that was not refused."""
@@ -230,6 +231,9 @@ class PermitQueue:
 
     def advance(self) -> None:
         """Admit and let go whoever may, and do so again when the next one may."""
+        if not self._waiting and not self._ready:
+            self._alarm.set(math.inf)
+            return
         now = self._loop.time()
         slot = self._pacer.slot()
         wake = min(self._admit(now, slot), self._let_go(now, slot))

@@ -62,7 +62,8 @@ class Store:
         self._parts_executor = parts_executor
         self._budget = budget
         self._feeder: PartFeeder | None = None
-        self._closed = False
+        self.closed = False
+        """Whether the lock is released."""
         self.query: Mapping[str, Any] = spool.heading["asked"]
         """The query as its first run recorded it."""
         self.notices: list[str] = []
@@ -250,9 +251,9 @@ class Store:
 
     def close(self) -> None:
         """Release the lock and leave the work as it is; a second time, or after `finish`, does nothing."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         try:
             if self._feeder is not None:
                 self._feeder.stop()

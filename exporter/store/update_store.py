@@ -141,7 +141,7 @@ class UpdateStore(Store):
     def close(self) -> None:
         """Release the lock; leave the work as it is, unless nothing was certified yet."""
         begun = self._spool.spans or self._spool.ready is not None
-        if not (self._closed or begun) and self._lock.is_in_place:
+        if not (self.closed or begun) and self._lock.is_in_place:
             self._spool.close()
             self._disk.unlink(self._layout.spool)
         super().close()
