@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -63,8 +64,11 @@ def plan(
         return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
     seen, months = asking(made, count)
-    if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
-        warn(f"this disk has too little space: {room}")
+    with suppress(
+        ConfigError
+    ):  # the current directory was deleted, or can't be read: what is asked is known all the same
+        if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
+            warn(f"this disk has too little space: {room}")
     if options.values["json"]:
         facts = _facts(seen, made)
         print(json.dumps(facts | ({"months": months} if by else {})))

@@ -71,6 +71,7 @@ class Bar:
         if self._bar is None:
             self._bar = self._kind(
                 total=tally.total,
+                initial=tally.fetched,
                 file=self._stream,
                 desc=line,
                 **({"dynamic_ncols": True} if _columns(self._stream) else {"ncols": COLUMNS, "nrows": 24}),

@@ -29,7 +29,7 @@ from exporter.progress.text import in_zone
 from exporter.result import RemoteFile
 from exporter.store import parts
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout
+from exporter.store.layout import Layout, unusable
 from exporter.store.manifest import CommittedSegment, Manifest, Part, loads
 from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 
@@ -43,8 +43,10 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
     Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
     """
     layout = Layout.of(out)
-    if not layout.manifest.exists():
-        if layout.out.exists():
+    with unusable(out):
+        is_there, has_manifest = layout.out.exists(), layout.manifest.exists()
+    if not has_manifest:
+        if is_there:
             raise CertificateError(f"{out}: {layout.manifest.name} is missing: nothing shows what should be there")
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
     text = Disk().perform("read", layout.manifest, layout.manifest.read_bytes)

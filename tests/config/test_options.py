@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from exporter.config import parsers, sources
 from exporter.config.options import (
     EARLIEST,
-    KEY_VARIABLE,
     ConnectionOptions,
     Options,
     OutputOptions,
@@ -426,25 +425,6 @@ def test_a_key_file_that_others_can_read_is_a_warning(tmp_path: Path, mode: int,
     path.write_text("file-key-1234567\n")
     path.chmod(mode)
     chosen = sources.choose(options_of(Options), sources.command_line({"api_key_file": str(path)}))
-    made = sources.settings(chosen, {}, now=NOW)
-    found = list(sources.exposed(chosen, {}, made))
+    found = list(sources.exposed(chosen, {}))
     assert [f"chmod 600 {path}" in one for one in found] == [True] * warned
     assert "file-key-1234567" not in str(found)
-
-
-@pytest.mark.parametrize(
-    ("address", "warned"),
-    [
-        ("https://api.example.com", False),
-        ("http://127.0.0.1:8000", False),
-        ("http://[::1]:8000", False),
-        ("http://localhost:8000", False),
-        ("http://api.example.com", True),
-        ("http://10.0.0.7", True),
-    ],
-)
-def test_a_key_that_is_sent_unencrypted_to_another_machine_is_a_warning(address: str, *, warned: bool) -> None:
-    chosen = sources.choose(options_of(Options), sources.command_line({"base_url": address}))
-    environ = {KEY_VARIABLE: "a-key-of-16-signs"}
-    found = list(sources.exposed(chosen, environ, sources.settings(chosen, environ, now=NOW)))
-    assert ["unencrypted" in one for one in found] == [True] * warned

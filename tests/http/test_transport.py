@@ -335,7 +335,14 @@ async def test_a_library_that_writes_bodies_another_way_ends_the_export_at_once(
 
 @pytest.mark.parametrize(
     ("url", "warned"),
-    [("http://api.example", True), ("https://api.example", False), ("http://localhost", False)],
+    [
+        ("http://api.example", True),
+        ("http://10.0.0.7", True),
+        ("https://api.example", False),
+        ("http://localhost", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://[::1]:8000", False),
+    ],
 )
 async def test_a_key_that_would_be_sent_in_the_clear_is_a_warning(url: str, *, warned: bool) -> None:
     seen: list[Event] = []
