@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking, asking_each
-from exporter.cli.reporting import say, warn
+from exporter.cli.reporting import say, warn, with_hint
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings, options_of
 from exporter.errors import ConfigError, ExportError
 from exporter.progress.text import counted, duration, size, table
@@ -103,7 +103,7 @@ def _plan_teams(teams: Mapping[str, Settings], *, as_json: bool) -> int:
     else:
         print(table(rows))
     for name, error in failed.items():
-        say(f"team {name}: {error}")
+        say(f"team {name}: {with_hint(error)}")
     return min((error.exit_code for error in failed.values()), default=0)
 
 

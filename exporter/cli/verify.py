@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking, in_thread
-from exporter.cli.reporting import current
+from exporter.cli.reporting import current, with_hint
 from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
 from exporter.errors import CertificateError, ConfigError, ExportError
@@ -117,7 +117,7 @@ def _verify_teams(
                     raise ConfigError("the configuration has no such team", hint="name the file of teams by --config")
                 _compare(manifest, settings_by_team[name])
         except ExportError as error:
-            wrong.append(f"team {name}: {error}")
+            wrong.append(f"team {name}: {with_hint(error)}")
     if wrong:
         raise CertificateError("\n- ".join([f"{len(wrong)} of {counted(len(teams), 'team')} are not right:", *wrong]))
     if options.values["json"]:
@@ -154,5 +154,5 @@ def _compare(manifest: Manifest, made: Settings) -> None:
     if spans := asking(made, compare):
         raise CertificateError(
             f"the API's totals differ from the rows of {', '.join(map(str, spans))}",
-            hint="orders came or went since the export; export again with --overwrite for what is there now",
+            hint="orders came or went since the export: exporter update brings a result up to date",
         )

@@ -59,7 +59,7 @@ class Unfinished:
         return f"{counted(self.rows, 'order')} in {counted(self.segments, 'segment')}"
 
     def __str__(self) -> str:
-        if self.whole is None or self.committed_to is None:
+        if self.whole is None or self.committed_to is None or not self.segments:
             return "nothing is committed yet"
         if self.updates:
             return f"{self._held} certified anew so far"

@@ -178,7 +178,8 @@ def test_a_port_in_use_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["simulate", "--rows", "1", "--port", str(port)]) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "cause", "hint"))]
+    assert len(errors) == 2
     assert errors[0].startswith(f"error: the simulator can't listen on 127.0.0.1, port {port}: ")
     assert errors[1] == "hint: --port 0 takes any free port"
 

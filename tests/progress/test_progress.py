@@ -111,6 +111,16 @@ def test_the_bar_is_never_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert last.endswith(("orders", "left", "refused"))
 
 
+def test_the_bar_of_a_resumed_run_begins_where_the_run_does() -> None:
+    stream = Terminal()
+    progress = ProgressReporter(Bar(stream))
+    progress(Started(total=10_000, committed=7_500, requests_ideal=5, windows=1, rate=1.0))
+    first = stream.getvalue().rpartition("\r")[2]
+    progress.close()
+    assert first.startswith(" 75%|")
+    assert "7,500 of 10,000 orders" in first
+
+
 class Lost(io.StringIO):
     """A stream that can't be written any more."""
 
