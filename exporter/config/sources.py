@@ -260,7 +260,9 @@ def _instant(chosen: Chosen, name: str, place: Callable[[parsers.Moment, str], d
 
 
 def _shown(value: Any) -> str:
-    """Return a given value as a message shows it: a list as its items."""
+    """Return a given value as a message shows it: a list as its items, a table as its keys with their values."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) or "empty"
     if isinstance(value, list | tuple | set):
         return ", ".join(map(_shown, value)) or "empty"
     return repr(value) if isinstance(value, str) else str(value)

@@ -282,6 +282,20 @@ def test_flags_of_the_work_reach_the_settings() -> None:
             "for example: --order-id 202401010001",
         ),
         ({"patience": "-1"}, "--patience is '-1': a number of zero or more is needed", "for example: --patience 900"),
+        (
+            {"status": [["paid"], "gift"]},
+            "--status is 'paid', 'gift': a label or a code is needed, or a list of them",
+            "for example: --status paid,finished",
+        ),
+        (
+            {"status": ""},
+            (
+                "--status is '': nothing is named, where at least one is needed of 1 Unpaid, 2 Cancelled, 3 Paid, "
+                "4 Failed, 5 Finished, 6 Expired, 7 Refunded"
+            ),
+            "for example: --status paid,finished",
+        ),
+        ({"rate": {"eu": [1, "x"]}}, "--rate is eu = 1, 'x': a number above zero is needed", "for example: --rate 1"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_is_allowed_and_an_example(
