@@ -51,7 +51,7 @@ def verify(
     OUT may be the URL that a result was published at: all bytes are read and compared with the checksums.
     """
     from exporter.delivery.publish.location import is_url
-    from exporter.store.finished import holds_teams, teams_in
+    from exporter.store.finished import holds_teams, lost_teams, teams_in
     from exporter.store.verify import verify as verify_offline
 
     options = chosen(given)
@@ -71,6 +71,7 @@ def verify(
         if expect is not None:
             raise ConfigError("--expect is for one manifest, and this OUT holds teams", hint="verify OUT/team=NAME")
         read = {team: partial(verify_offline, folder) for team, folder in teams_in(Path(out)).items()}
+        read |= {team: partial(_missing, team) for team in lost_teams(Path(out))}
         return _verify_teams(out, read, options, given, online=online)
     else:
         manifest = verify_offline(Path(out), expect=expect)
@@ -89,6 +90,10 @@ def verify(
     if online:
         print("the API's totals are the same")
     return 0
+
+
+def _missing(team: str) -> Manifest:
+    raise CertificateError(f"the result of {team} is missing, which _teams.json lists as complete")
 
 
 def _as_it_is(manifest: Manifest) -> Manifest:

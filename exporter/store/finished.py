@@ -31,12 +31,11 @@ def finished(out: str | os.PathLike[str]) -> Results:
     Raise OutputError or ConfigError if OUT holds no finished result, CertificateError if what it holds is damaged.
     """
     path = Path(out)
-    listed = path / TEAMS
     if not holds_teams(path):
         return [(None, _result(path))]
     found = [(folder.name.removeprefix(_TEAM), folder) for folder in team_folders(path)]
     results = [(name, _result(folder)) for name, folder in found if Layout.of(folder).manifest.exists()]
-    if lost := sorted(_complete_teams(listed) - {name for name, _ in results}):
+    if lost := lost_teams(path):
         raise CertificateError(f"{out} is damaged: the result of {', '.join(lost)} is missing, which {TEAMS} lists")
     if not results:
         raise OutputError(f"there is no finished export of any team in {out}")
@@ -60,6 +59,15 @@ def holds_teams(out: Path) -> bool:
     """Return whether OUT is a folder of teams; raise ConfigError for an OUT that can't be looked at."""
     with unusable(out):
         return bool(teams_in(out)) or (out / TEAMS).is_file()
+
+
+def lost_teams(out: Path) -> list[str]:
+    """Return the teams that OUT's own list calls complete and that have no result there, in order of their names.
+
+    Raise CertificateError for a list that can't be read.
+    """
+    there = {folder.name.removeprefix(_TEAM) for folder in team_folders(out) if Layout.of(folder).manifest.exists()}
+    return sorted(_complete_teams(out / TEAMS) - there)
 
 
 def check_parts(results: Results) -> None:

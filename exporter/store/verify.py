@@ -68,7 +68,10 @@ def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest) ->
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
         findings = in_zone("\n".join(f"- {finding}" for finding in shown), manifest.timezone)
-        raise CertificateError(f"{out} is not what was certified:\n{findings}")
+        raise CertificateError(
+            f"{out} is not what was certified:\n{findings}",
+            hint="use a copy that was kept, or export it again: exporter run with --overwrite",
+        )
 
 
 async def differing_online(

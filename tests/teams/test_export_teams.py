@@ -229,6 +229,20 @@ def test_verify_names_the_team_that_is_damaged(url: str, tmp_path: Path, capsys:
     assert "team t1" not in told
 
 
+def test_verify_finds_a_team_that_is_gone_and_a_list_that_can_not_be_read(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "out", "--config", str(configuration(tmp_path, url)), "--quiet"]) == 0
+    shutil.rmtree("out/team=t2")
+    assert main(["verify", "out"]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "1 of 2 teams are not right:\n- team t2: the result of t2 is missing" in told.err
+    Path("out/_teams.json").write_text("no list")
+    assert main(["verify", "out"]) == 4
+    assert "is no list of teams that can be read" in capsys.readouterr().err
+
+
 def test_a_folder_of_teams_opens_everywhere_with_the_column_team(url: str, tmp_path: Path) -> None:
     keys = {"a": {"api_key": "simulator-1"}, "b": {"api_key": "simulator-2"}}
     result = exporter.run("out", teams=keys, base_url=url, rate=1e6, end="2025-12-01")  # type: ignore[arg-type]
