@@ -130,7 +130,7 @@ def _overview(seen: preview.Preview, made: Settings) -> list[tuple[str, str]]:
         for second in (seen.start, seen.end, seen.first, seen.last)
     )
     if seen.first is not None and seen.last is None:
-        last = "not known: the server does not page that deep"
+        last = "not known: the server " + ("gives no total" if seen.orders is None else "does not page that deep")
     capped = ", perhaps more: the server may count no further" if seen.maybe_capped else ""
     rows = [("orders", _count(seen.orders) + capped), ("range", f"{start} to {end}")]
     rows += [("first order", first), ("last order", last)]
