@@ -33,6 +33,7 @@ from exporter.store.layout import Layout, unusable
 from exporter.store.manifest import CommittedSegment, Manifest, Part, loads
 from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 
+EXPORT_AGAIN = "use a copy that was kept, or export it again: exporter run with --overwrite"
 SHOWN = 20
 """Findings that an error names at most; there may be one for each segment."""
 
@@ -63,14 +64,14 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
     return manifest
 
 
-def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest) -> None:
+def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest, *, hint: str = EXPORT_AGAIN) -> None:
     """Raise CertificateError that names what was found to be wrong with a result, if anything was."""
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
         findings = in_zone("\n".join(f"- {finding}" for finding in shown), manifest.timezone)
         raise CertificateError(
             f"{out} is not what was certified:\n{findings}",
-            hint="use a copy that was kept, or export it again: exporter run with --overwrite",
+            hint=hint,
         )
 
 

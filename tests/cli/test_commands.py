@@ -90,7 +90,9 @@ def test_verify_finds_a_changed_byte(capsys: pytest.CaptureFixture[str], tmp_pat
     content[1000] ^= 1
     (tmp_path / "orders.parquet").write_bytes(content)
     assert main(["verify", "orders.parquet"]) == 4
-    assert "its bytes were changed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "its bytes were changed" in said
+    assert said.splitlines()[-1].startswith("hint: use a copy that was kept, or export it again")
 
 
 def test_verify_compares_the_manifest_with_a_checksum_that_was_kept(
