@@ -22,7 +22,7 @@ from exporter.certify.spans import Span, pages_of
 from exporter.config.options import Settings
 from exporter.crawl.engine import MISSING_AT_MOST, Engine, Opened, Outcome
 from exporter.crawl.threads import InOrder, OffLoop, Threads, off_loop, threads
-from exporter.errors import ConfigError, ExportError, OutputError
+from exporter.errors import ExportError, OutputError
 from exporter.events import Committed, Event, Finished, Noticed, Resumed, Started, ignore
 from exporter.http.client import Client
 from exporter.http.pacer import UNPACED
@@ -31,9 +31,6 @@ from exporter.http.wake_up import WakeUp
 from exporter.progress.summary import Summary
 from exporter.store import Manifest, RowBudget, RunFacts, Store, space
 from exporter.vendor.orders import wire_time
-
-CONVERTED = (".csv", ".xlsx")
-"""Endings of the files that `convert` makes of a result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +58,6 @@ async def export(
     `resources` are shared with other exports; without them this one has its own, and ends them.
     Raise an ExportError if it can't be done; what is committed stays.
     """
-    if out.suffix in CONVERTED:
-        raise ConfigError(
-            f"{out}: a result is a folder, or a file whose name ends in .parquet",
-            hint=f"export to {out.stem}, then: exporter convert {out.stem} {out.name}",
-        )
     began = time.monotonic()
     with nullcontext(resources) if resources else own_resources() as shared:
         on_disk = off_loop(InOrder(shared.threads.disk))
@@ -242,11 +234,15 @@ class Run:
         return manifest.rows - self._before
 
     def _report_what_is_held(self) -> None:
-        store = self._store
-        frozen = store.whole if self._settings.end is None else None
-        if self._before or frozen is not None:
-            end = None if frozen is None else frozen.stop - 1
-            self._on_event(Resumed(rows=self._before, segments=len(store.certificates), end=end))
+        end = self._frozen_end
+        if self._before or end is not None:
+            self._on_event(Resumed(rows=self._before, segments=len(self._store.certificates), end=end))
+
+    @property
+    def _frozen_end(self) -> int | None:
+        """The last second of the range, if an earlier run froze it there: an open end, or one that had not passed."""
+        whole, asked = self._store.whole, self._settings.end
+        return whole.stop - 1 if whole is not None and (asked is None or whole.stop - 1 < asked) else None
 
     def _emit(self, event: Event) -> None:
         """Pass an event on; warn when it announces more orders than the disk has space for."""

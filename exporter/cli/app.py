@@ -130,7 +130,7 @@ def team_settings(
     made = {name: teams.settings_of(*each, team=name, now=now) for name, each in chosen_for.items()}
     teams.check_keys(made)
     for name, (team, keys) in chosen_for.items():
-        for warning in sources.exposed(team, keys, made[name]):
+        for warning in sources.exposed(team, keys):
             warn(f"team {name}: {warning}")
     if made:
         current.get().timezone = next(iter(made.values())).timezone
@@ -179,9 +179,9 @@ def environ() -> Mapping[str, str]:
 
 
 def settings(options: sources.Chosen) -> Settings:
-    """Return the validated settings of these options; warn where the key is exposed."""
+    """Return the validated settings of these options; warn of a key that others can read."""
     made = sources.settings(options, environ(), now=dt.datetime.now(dt.UTC))
     current.get().timezone = made.timezone
-    for warning in sources.exposed(options, environ(), made):
+    for warning in sources.exposed(options, environ()):
         warn(warning)
     return made

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking, asking_each
+from exporter.cli.reporting import localized, with_hint
 from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.errors import ExportError
 from exporter.progress.text import duration, table
@@ -55,12 +56,13 @@ def _check_teams(teams: Mapping[str, Settings], *, as_json: bool) -> int:
         key = once[name].api_key.masked
         if isinstance(health, ExportError):
             facts[name] = {"error": str(health), "hint": health.hint or "", "exit": health.exit_code}
-            rows.append((name, once[name].base_url, key, str(health)))
+            rows.append((name, once[name].base_url, key, with_hint(health)))
         else:
             facts[name] = _facts(once[name], health)
             rows.append((name, health.host, f"{key} is accepted", f"clock: {_clock(health)}"))
     failed = [one["exit"] for one in facts.values() if "exit" in one]
-    print(json.dumps({"teams": facts, "failed": len(failed)}, ensure_ascii=False) if as_json else table(rows))
+    shown = {"teams": facts, "failed": len(failed)}
+    print(json.dumps(shown, ensure_ascii=False) if as_json else localized(table(rows)))
     return min(failed, default=0)
 
 

@@ -13,6 +13,9 @@ from exporter.errors import ConfigError
 STARTUP = {"bash": ".bashrc", "zsh": ".zshrc"}
 """The file of each shell that cyclopts adds a line to; fish finds its completions without one."""
 
+COMPINIT = ", if `autoload -Uz compinit && compinit` comes after that line"
+"""What zsh reads completions by; what sets a shell up often runs it, and before that line it is too early."""
+
 
 @app.command(name="--install-completion")
 def install_completion(
@@ -27,14 +30,15 @@ def install_completion(
 
     startup = {file: _content(file) for file in map(Path.home().joinpath, STARTUP.values())}
     try:
-        path = app.install_completion(shell=shell or detect_shell())
+        found = shell or detect_shell()
+        path = app.install_completion(shell=found)
     except (OSError, ShellDetectionError) as error:
         raise ConfigError(f"completion can't be installed: {error}", hint="name the shell with --shell") from error
     print(f"wrote {path}")
     for file, before in startup.items():
         if _content(file) != before:
             print(f"added a line to {file} that loads it")
-    print("completion works in the next shell")
+    print(f"completion works in the next shell{COMPINIT if found == 'zsh' else ''}")
     return 0
 
 

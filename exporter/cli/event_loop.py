@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,20 +65,23 @@ def in_thread(work: Callable[[], Result]) -> Result:
 def asking_each(
     teams: Mapping[str, Settings], do: Callable[[Settings, Ask], Awaitable[Result]]
 ) -> dict[str, Result | ExportError]:
-    """Run `do` for each team at once; return what it gave, or the error that it raised."""
+    """Run `do` for each team at once; return what it gave, or the error that it raised.
+
+    Say on stderr what a reader should know while it waits.
+    """
     from asyncio import gather
 
     from exporter.http.client import Client
 
-    async def one(made: Settings) -> Result | ExportError:
+    async def one(name: str, made: Settings) -> Result | ExportError:
         try:
-            async with Client(made) as client:
+            async with Client(made, on_event=partial(_say, f"{name}: ")) as client:
                 return await do(made, client.ask)
         except ExportError as error:
             return error
 
     async def work() -> list[Result | ExportError]:
-        return await gather(*map(one, teams.values()))
+        return await gather(*map(one, teams.keys(), teams.values()))
 
     return dict(zip(teams, until_stopped(work()), strict=True))
 
@@ -86,12 +90,13 @@ def asking(made: Settings, do: Callable[[Ask], Awaitable[Result]]) -> Result:
     """Run `do` with a client's way to ask; say on stderr what a reader should know while it waits."""
     from exporter.http.client import Client
 
-    def on_event(event: Event) -> None:
-        if text := message(event):
-            say(text)
-
     async def work() -> Result:
-        async with Client(made, on_event=on_event) as client:
+        async with Client(made, on_event=partial(_say, "")) as client:
             return await do(client.ask)
 
     return until_stopped(work())
+
+
+def _say(prefix: str, event: Event) -> None:
+    if text := message(event):
+        say(f"{prefix}{text}")

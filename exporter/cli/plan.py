@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from cyclopts import Parameter
 
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking, asking_each
-from exporter.cli.reporting import say, warn
+from exporter.cli.reporting import say, warn, with_hint
 from exporter.config.options import ConnectionOptions, OutputOptions, QueryOptions, RunOptions, Settings, options_of
 from exporter.errors import ConfigError, ExportError
 from exporter.progress.text import counted, duration, size, table
@@ -63,8 +64,11 @@ def plan(
         return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
     seen, months = asking(made, count)
-    if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
-        warn(f"this disk has too little space: {room}")
+    with suppress(
+        ConfigError
+    ):  # the current directory was deleted, or can't be read: what is asked is known all the same
+        if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
+            warn(f"this disk has too little space: {room}")
     if options.values["json"]:
         facts = _facts(seen, made)
         print(json.dumps(facts | ({"months": months} if by else {})))
@@ -99,7 +103,7 @@ def _plan_teams(teams: Mapping[str, Settings], *, as_json: bool) -> int:
     else:
         print(table(rows))
     for name, error in failed.items():
-        say(f"team {name}: {error}")
+        say(f"team {name}: {with_hint(error)}")
     return min((error.exit_code for error in failed.values()), default=0)
 
 
@@ -126,7 +130,7 @@ def _overview(seen: preview.Preview, made: Settings) -> list[tuple[str, str]]:
         for second in (seen.start, seen.end, seen.first, seen.last)
     )
     if seen.first is not None and seen.last is None:
-        last = "not known: the server does not page that deep"
+        last = "not known: the server " + ("gives no total" if seen.orders is None else "does not page that deep")
     capped = ", perhaps more: the server may count no further" if seen.maybe_capped else ""
     rows = [("orders", _count(seen.orders) + capped), ("range", f"{start} to {end}")]
     rows += [("first order", first), ("last order", last)]

@@ -22,7 +22,7 @@ Examples:
 
 @command(OutputOptions, without=("quiet", "log_file"), epilogue=EXAMPLES)
 def report(
-    out: str,
+    out: str | Path,
     /,
     *,
     output: Annotated[
@@ -48,7 +48,7 @@ def report(
     written = write(results, file)
     rows, complete = sum(one.rows for _, one in results), all(one.complete for _, one in results)
     if chosen(given).values["json"]:
-        facts = {"out": out, "report": str(file), "rows": rows, "bytes": written, "complete": complete}
+        facts = {"out": str(out), "report": str(file), "rows": rows, "bytes": written, "complete": complete}
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     print(f"{file}: {counted(rows, 'order')}, {'' if complete else 'not '}complete and certified, {size(written)}")

@@ -74,6 +74,11 @@ def localized(text: str) -> str:
     return in_zone(text, timezone)
 
 
+def with_hint(error: ExportError) -> str:
+    """Return an error as one of several is shown: its message and, in parentheses, its hint."""
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
 def say(line: str) -> None:
     """Write a line to stderr, if there is one."""
     with suppress(OSError, ValueError):

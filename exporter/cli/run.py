@@ -155,7 +155,11 @@ def export_teams_to(
         finally:
             gc.unfreeze()
     if not quiet:
-        (say if as_json else print)(str(summary))
+        text = str(summary)
+        if as_json:
+            say(text)
+        else:
+            print(localized(text))
     if as_json:
         print(json.dumps(summary.as_json(), ensure_ascii=False))
     return summary.exit_code

@@ -39,5 +39,5 @@ def simulate(*, options: Annotated[SimulatorOptions, Parameter(name="*")] = Simu
         raise ConfigError(
             f"the simulator can't listen on {options.host}, port {options.port}: {reason}",
             hint="--port 0 takes any free port",
-        ) from error
+        ) from None  # whose text has the address as a tuple
     return 0

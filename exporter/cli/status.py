@@ -15,6 +15,7 @@ from exporter.vendor.orders import wire_time
 
 if TYPE_CHECKING:
     from exporter.store import Manifest, Status
+    from exporter.store.status import Unfinished
 
 EXAMPLES = """\
 Examples:
@@ -49,7 +50,7 @@ def status(out: str | Path, /, **given: Any) -> int:
 def _team_row(name: str, found: Status) -> tuple[str, str, str, str]:
     """Return one team as a row of the table of all."""
     if found.progress is not None:
-        return name, str(found.state), f"{found.progress.rows:,}", str(found.progress)
+        return name, str(found.state), f"{found.progress.rows:,}", _under_way(found.progress)
     if found.finished is not None:
         first, last, _ = _moments(found.finished)
         return name, str(found.state), f"{found.finished.counts['rows']:,}", f"{first} to {last}"
@@ -92,12 +93,16 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         rows += [("updated", updated)] if (updated := _updated(finished)) is not None else []
         rows += [("query", _query(finished.query))]
     if progress is not None:
-        kind = "unfinished update: " if progress.updates else ""
-        shown = in_zone(f"{kind}{progress}", progress.query["timezone"])
-        rows += [("under way", shown), ("query", _query(progress.query))]
+        rows += [("under way", _under_way(progress)), ("query", _query(progress.query))]
     if found.holder is not None:
         rows += [("running", str(found.holder))]
     return rows
+
+
+def _under_way(progress: Unfinished) -> str:
+    """Return how far an unfinished export is, in its time zone."""
+    kind = "unfinished update: " if progress.updates else ""
+    return in_zone(f"{kind}{progress}", progress.query["timezone"])
 
 
 def _moments(manifest: Manifest) -> tuple[str, str, str | None]:

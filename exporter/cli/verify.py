@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from exporter.certify.spans import Span
 from exporter.cli.app import Origin, chosen, command, settings, team_settings
 from exporter.cli.event_loop import asking, in_thread
-from exporter.cli.reporting import current
+from exporter.cli.reporting import current, with_hint
 from exporter.config.options import ConnectionOptions, OutputOptions, Settings
 from exporter.config.sources import Chosen
 from exporter.errors import CertificateError, ConfigError, ExportError
@@ -51,7 +51,7 @@ def verify(
     OUT may be the URL that a result was published at: all bytes are read and compared with the checksums.
     """
     from exporter.delivery.publish.location import is_url
-    from exporter.store.finished import holds_teams, teams_in
+    from exporter.store.finished import holds_teams, lost_teams, teams_in
     from exporter.store.verify import verify as verify_offline
 
     options = chosen(given)
@@ -71,6 +71,7 @@ def verify(
         if expect is not None:
             raise ConfigError("--expect is for one manifest, and this OUT holds teams", hint="verify OUT/team=NAME")
         read = {team: partial(verify_offline, folder) for team, folder in teams_in(Path(out)).items()}
+        read |= {team: partial(_missing, team) for team in lost_teams(Path(out))}
         return _verify_teams(out, read, options, given, online=online)
     else:
         manifest = verify_offline(Path(out), expect=expect)
@@ -89,6 +90,10 @@ def verify(
     if online:
         print("the API's totals are the same")
     return 0
+
+
+def _missing(team: str) -> Manifest:
+    raise CertificateError(f"the result of {team} is missing, which _teams.json lists as complete")
 
 
 def _as_it_is(manifest: Manifest) -> Manifest:
@@ -117,7 +122,7 @@ def _verify_teams(
                     raise ConfigError("the configuration has no such team", hint="name the file of teams by --config")
                 _compare(manifest, settings_by_team[name])
         except ExportError as error:
-            wrong.append(f"team {name}: {error}")
+            wrong.append(f"team {name}: {with_hint(error)}")
     if wrong:
         raise CertificateError("\n- ".join([f"{len(wrong)} of {counted(len(teams), 'team')} are not right:", *wrong]))
     if options.values["json"]:
@@ -154,5 +159,5 @@ def _compare(manifest: Manifest, made: Settings) -> None:
     if spans := asking(made, compare):
         raise CertificateError(
             f"the API's totals differ from the rows of {', '.join(map(str, spans))}",
-            hint="orders came or went since the export; export again with --overwrite for what is there now",
+            hint="orders came or went since the export: exporter update brings a result up to date",
         )

@@ -121,13 +121,18 @@ class Codes:
         """Return each code once, sorted, so that a query stays the same; raise ValueError for an unknown one."""
         several = value.split(",") if isinstance(value, str) else value
         several = several if isinstance(several, Iterable) else [several]
+        several = list(several)
+        if not all(isinstance(one, str | int) for one in several):
+            raise ValueError("a label or a code is needed, or a list of them")
         words = [word for one in several for word in str(one).split(",") if word.strip()]
+        listed = ", ".join(f"{code} {label}" for code, label in self._english.items())
+        if not words:
+            raise ValueError(f"nothing is named, where at least one is needed of {listed}")
         unknown = next((word.strip() for word in words if _plain(word) not in self._known), None)
-        if unknown is not None or not words:
-            guess = nearest(_plain(unknown or ""), self._known)
-            listed = ", ".join(f"{code} {label}" for code, label in self._english.items())
+        if unknown is not None:
+            guess = nearest(_plain(unknown), self._known)
             meant = f" (did you mean {self._english[self._known[guess]]}?)" if guess else ""
-            raise ValueError(f"{unknown or 'nothing'!r} is not one of {listed}{meant}")
+            raise ValueError(f"{unknown!r} is not one of {listed}{meant}")
         return tuple(sorted({self._known[_plain(word)] for word in words}))
 
 

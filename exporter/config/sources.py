@@ -7,14 +7,12 @@ comes from `DUOPLUS_API_KEY` or a file, in Python as an argument too; it is neve
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from exporter.config import parsers
 from exporter.config.options import KEY_VARIABLE, Option, Settings
@@ -205,21 +203,11 @@ def checked_key(found: str, source: str) -> Secret:
     return Secret(found)
 
 
-def exposed(chosen: Chosen, environ: Mapping[str, str], made: Settings) -> Iterator[str]:
-    """Yield how the key may get into other hands: by a file that others can read, or unencrypted on the network."""
+def exposed(chosen: Chosen, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield how the key may get into other hands: by a file that others can read."""
     path = chosen.values["api_key_file"]
     if path is not None and key(chosen, environ)[1] == str(path) and path.stat().st_mode & 0o077:
         yield f"{path}, which holds the key, can be read by other users of this machine: chmod 600 {path}"
-    address = urlsplit(made.base_url)
-    if address.scheme == "http" and not _is_this_machine(address.hostname or ""):
-        yield f"the key is sent to {address.hostname} unencrypted: use https:// in --base-url"
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def shown(chosen: Chosen, environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -272,7 +260,9 @@ def _instant(chosen: Chosen, name: str, place: Callable[[parsers.Moment, str], d
 
 
 def _shown(value: Any) -> str:
-    """Return a given value as a message shows it: a list as its items."""
+    """Return a given value as a message shows it: a list as its items, a table as its keys with their values."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) or "empty"
     if isinstance(value, list | tuple | set):
         return ", ".join(map(_shown, value)) or "empty"
     return repr(value) if isinstance(value, str) else str(value)

@@ -72,9 +72,9 @@ async def preview(ask: Ask, settings: Settings, *, now: float) -> Preview:
     total, records = response.total, response.records
     size = len(records) if records and total is not None and total > len(records) else settings.page_size
     pages = None if total is None else max(1, math.ceil(total / size))
-    last = records
-    if pages is not None and pages > 1:
-        last = await _last_page(ask, request, pages)
+    last: Sequence[Record] = ()  # without a total, the first page may be the last one or not
+    if pages is not None:
+        last = records if pages == 1 else await _last_page(ask, request, pages)
     requests = None if pages is None else pages + MORE_THAN_PAGES
     return Preview(
         start=settings.start,

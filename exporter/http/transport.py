@@ -14,6 +14,7 @@ import base64
 import ipaddress
 import math
 import os
+import re
 import ssl
 import urllib.request
 from contextlib import suppress
@@ -217,12 +218,24 @@ def _ours(error: Exception, url: URL, secret: Secret, *, seconds: float) -> MayP
         case aiohttp.ClientPayloadError():
             ours = MayPass(f"the body from {host} broke off or could not be decompressed")
         case aiohttp.ClientResponseError(message=message):
-            ours = MayPass(f"{host} sent no valid HTTP ({shown(message, secret)})", hint=NO_API_HINT)
+            reason = message.partition("\n")[0].rstrip(":")  # what follows quotes the bytes, as Python writes them
+            ours = MayPass(f"{host} sent no valid HTTP ({shown(reason, secret)})", hint=NO_API_HINT)
         case aiohttp.ServerDisconnectedError():
             ours = MayPass(f"{host} closed the connection without an answer")
         case _:
-            ours = MayPass(f"no connection to {host} ({shown(str(error) or type(error).__name__, secret)})")
+            ours = MayPass(f"no connection to {host} ({shown(_reason(error), secret)})")
     return ours
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no connection: the system's word for it, where asyncio shows addresses as Python writes them.
+
+    Several addresses of one host may have failed in several ways: the first is shown.
+    """
+    found = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if numbers := re.findall(r"\[Errno (\d+)\]", str(found)):
+        return os.strerror(int(numbers[0]))
+    return getattr(found, "strerror", None) or str(error) or type(error).__name__
 
 
 def connector(url: URL) -> aiohttp.TCPConnector:

@@ -71,12 +71,15 @@ class Bar:
         if self._bar is None:
             self._bar = self._kind(
                 total=tally.total,
+                initial=tally.fetched,
                 file=self._stream,
                 desc=line,
                 **({"dynamic_ncols": True} if _columns(self._stream) else {"ncols": COLUMNS, "nrows": 24}),
                 miniters=0,
-                bar_format="{percentage:3.0f}%|{bar}| {desc}" if tally.total else "{desc}",
+                bar_format=_format(tally.total),
             )
+        if tally.total != self._bar.total:  # that of teams is known once all have begun, and less when one fails
+            self._bar.total, self._bar.bar_format = tally.total, _format(tally.total)
         self._bar.set_description_str(line, refresh=False)
         self._bar.update(tally.fetched - self._bar.n)
 
@@ -93,6 +96,11 @@ class Bar:
     def _width(self) -> int:
         """Return the columns that the fields have beside the bar."""
         return (_columns(self._stream) or COLUMNS) - FRAME - NARROWEST_BAR
+
+
+def _format(total: int | None) -> str:
+    """Return tqdm's format of the line: without a total there is no share to draw."""
+    return "{percentage:3.0f}%|{bar}| {desc}" if total else "{desc}"
 
 
 def _tqdm(*, notebook: bool) -> Any:

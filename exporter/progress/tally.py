@@ -58,19 +58,29 @@ class Tally:
         """Orders that have come, estimated from the requests until their segment is committed."""
         if self.complete or not self.total or self.expected is None:
             return self.committed
-        share = min(1.0, (self.requests - self.opened) / (self.expected - self.opened))
+        share = min(1.0, self.sent / (self.expected - self.opened))
         return max(self.committed, int(self.before + (self.total - self.before) * share))
+
+    @property
+    def sent(self) -> int:
+        """Requests that were answered since `since`."""
+        return self.requests - self.opened
 
     def speed(self, now: float) -> float:
         """Return requests a second so far; the rate that was asked for, until there is something to measure."""
-        elapsed = now - self.since if self.since is not None else 0.0
-        return self.requests / elapsed if elapsed > 1 and self.requests > 1 else self.rate
+        return self._rate_of(self.sent, now)
 
     def left(self, now: float) -> float | None:
         """Return the seconds until the end: the requests left, at this run's speed."""
         if self.expected is None or self.complete:
             return None
-        return max(0, self.expected - self.requests) / min(self.rate, self.speed(now))
+        # The first few measure too little: those from before make up for that, and the rate is the most in any case.
+        return max(0, self.expected - self.requests) / min(self.rate, self._rate_of(self.requests, now))
+
+    def _rate_of(self, requests: int, now: float) -> float:
+        """Return requests a second since `since`; the rate that was asked for, until there is something to measure."""
+        elapsed = now - self.since if self.since is not None else 0.0
+        return requests / elapsed if elapsed > 1 and requests > 1 else self.rate
 
     def text(self, now: float, *, width: int | None = None) -> str:
         """Return all of it on one line; fields that `width` characters have no room for are left out."""

@@ -59,7 +59,7 @@ class TeamsTally:
     def text(self, now: float, *, width: int | None = None) -> str:
         """Return all of it on one line; fields that `width` characters have no room for are left out."""
         running = [one for name, one in self._tallies.items() if name not in self._finished | self._failed]
-        requests = sum(one.requests for one in self._tallies.values())
+        requests = sum(one.sent for one in self._tallies.values())
         elapsed = max(now - self.since, 1e-9) if self.since is not None else 0.0
         lefts = [left for one in running if (left := one.left(now)) is not None]
         fields = [

@@ -53,7 +53,7 @@ class Faults:
 
     def __post_init__(self) -> None:
         if unknown := set(self.script) - {*KINDS, "none"}:
-            raise ValueError(f"unknown faults {sorted(unknown)}; known are {', '.join(KINDS)} and none")
+            raise ValueError(f"unknown faults: {', '.join(sorted(unknown))}; known are {', '.join(KINDS)} and none")
         if sum(self.shares.values()) > 1 + 1e-9:
             raise ValueError("the shares of the faults add up to more than 1")
 

@@ -21,7 +21,8 @@ COPIED = 1 << 20
 """Bytes that are copied at a time."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""What the system answers where this user may not write."""
 
 
 class Disk:
@@ -186,7 +187,9 @@ def _disk_error(name: str, path: Path, error: OSError) -> DiskError:
         hint = f"make room on the disk ({_free(path)} bytes are free) and run the same command again: it resumes"
     elif error.errno == errno.ELOOP:
         reason, hint = "it is a link, which no export makes", "remove it: a link may lead to a file of somebody else"
-    elif error.errno in _DENIED:
+    elif error.errno in DENIED and name == "read":
+        hint = "see that this user may read it"
+    elif error.errno in DENIED:
         hint = "make this folder writable, or choose another OUT"
     else:
         hint = "check the disk, then run the same command again: what is committed stays"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from exporter.errors import CertificateError, OutputError
 from exporter.result import Result, parquet_source
 from exporter.store import teams_list
-from exporter.store.layout import Layout, published
+from exporter.store.layout import Layout, published, unusable
 from exporter.store.manifest import Part, loads
 from exporter.store.verify import bytes_differ
 
@@ -31,12 +31,11 @@ def finished(out: str | os.PathLike[str]) -> Results:
     Raise OutputError or ConfigError if OUT holds no finished result, CertificateError if what it holds is damaged.
     """
     path = Path(out)
-    listed = path / TEAMS
     if not holds_teams(path):
         return [(None, _result(path))]
     found = [(folder.name.removeprefix(_TEAM), folder) for folder in team_folders(path)]
     results = [(name, _result(folder)) for name, folder in found if Layout.of(folder).manifest.exists()]
-    if lost := sorted(_complete_teams(listed) - {name for name, _ in results}):
+    if lost := lost_teams(path):
         raise CertificateError(f"{out} is damaged: the result of {', '.join(lost)} is missing, which {TEAMS} lists")
     if not results:
         raise OutputError(f"there is no finished export of any team in {out}")
@@ -50,14 +49,25 @@ def team_folders(out: Path) -> list[Path]:
 
 def teams_in(out: Path) -> dict[str, Path]:
     """Return the folders of the results of teams by name, those that are only under way included."""
-    under_way = [path.with_name(path.name[1:].removesuffix(_WORK)) for path in out.glob(f".{_TEAM}*{_WORK}")]
-    folders = {folder.name.removeprefix(_TEAM): folder for folder in [*team_folders(out), *under_way]}
+    with unusable(out):
+        under_way = [path.with_name(path.name[1:].removesuffix(_WORK)) for path in out.glob(f".{_TEAM}*{_WORK}")]
+        folders = {folder.name.removeprefix(_TEAM): folder for folder in [*team_folders(out), *under_way]}
     return dict(sorted(folders.items()))
 
 
 def holds_teams(out: Path) -> bool:
-    """Return whether OUT is a folder of teams."""
-    return bool(teams_in(out)) or (out / TEAMS).is_file()
+    """Return whether OUT is a folder of teams; raise ConfigError for an OUT that can't be looked at."""
+    with unusable(out):
+        return bool(teams_in(out)) or (out / TEAMS).is_file()
+
+
+def lost_teams(out: Path) -> list[str]:
+    """Return the teams that OUT's own list calls complete and that have no result there, in order of their names.
+
+    Raise CertificateError for a list that can't be read.
+    """
+    there = {folder.name.removeprefix(_TEAM) for folder in team_folders(out) if Layout.of(folder).manifest.exists()}
+    return sorted(_complete_teams(out / TEAMS) - there)
 
 
 def check_parts(results: Results) -> None:
@@ -88,10 +98,11 @@ def tables(result: Result) -> Iterator[pa.Table]:
 
 def _result(out: Path) -> Result:
     layout = Layout.of(out)
-    if not layout.manifest.is_file():
+    with unusable(out):
+        text = layout.manifest.read_bytes() if layout.manifest.is_file() else None
+    if text is None:
         published(layout)  # says what OUT holds instead
-        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} tells what is there")
-    text = layout.manifest.read_bytes()
+        raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
     manifest, wrong = loads(text, path=layout.manifest)
     if wrong:
         raise CertificateError(f"{layout.manifest} was changed by hand or damaged: {'; '.join(wrong)}")
@@ -104,10 +115,12 @@ def _result(out: Path) -> Result:
 
 def _complete_teams(path: Path) -> set[str]:
     """Return the teams that a folder's own list calls complete."""
-    if not path.is_file():
+    with unusable(path.parent):
+        text = path.read_bytes() if path.is_file() else None
+    if text is None:
         return set()
     try:
-        teams = teams_list.teams_of(path.read_bytes())
+        teams = teams_list.teams_of(text)
         return {name for name, facts in teams.items() if facts["state"] == teams_list.COMPLETE}
     except ValueError as error:
         raise CertificateError(f"{path} is no list of teams that can be read: {error}") from error

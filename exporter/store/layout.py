@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter.errors import CertificateError, ConfigError, OutputError
+from exporter.progress.text import counted
 from exporter.store.manifest import NAME, Manifest, loads
 from exporter.store.parts import DIGEST_KEY
 
@@ -29,9 +30,17 @@ class Layout:
 
     @classmethod
     def of(cls, out: Path) -> Layout:
-        """Return the layout of OUT, links followed, so that all names for it share one lock and one file system."""
-        with _unusable(out):
+        """Return the layout of OUT, links followed, so that all names for it share one lock and one file system.
+
+        Raise ConfigError for an address, and for a path that no file can have.
+        """
+        _refuse_address(out)
+        with unusable(out):
             layout = cls(out.resolve())
+            if not layout.out.name:
+                raise ConfigError(
+                    f"{out} can't be used as OUT: it is the root of the file system", hint="choose another OUT"
+                )
             layout.work.exists()  # raises where the system refuses even to look, or the name is too long
         return layout
 
@@ -86,22 +95,18 @@ def check_name(out: Path) -> None:
     The cases: an address; another format's suffix, or `.parquet` without a name; the current directory, which an empty
     OUT is too, or one that it is in.
     """
-    if _ADDRESS.match(str(out)):
-        raise ConfigError(
-            f"{out} is an address, and OUT is a folder or a file on this machine",
-            hint="choose a path; exporter publish copies a finished result into object storage",
-        )
+    _refuse_address(out)
     if out.suffix.lower() in _OTHER_FORMATS:
-        convert = f": exporter convert OUT {out.name} makes it of a result" if out.suffix.lower() in _CONVERTED else ""
+        convert = f", then: exporter convert {out.stem} {out.name}" if out.suffix.lower() in _CONVERTED else ""
         raise ConfigError(
             f"{out} has the suffix of another format: a result is a folder of Parquet files, or one file in .parquet",
-            hint=f"choose a folder, for example {out.stem}{convert}",
+            hint=f"export to a folder, for example {out.stem}{convert}",
         )
     if out.suffix.lower() == ".parquet" != out.suffix or out.name.lower() == ".parquet":
         raise ConfigError(
             f"{out} is neither a folder's name nor a file's", hint="a file's name ends in .parquet: orders.parquet"
         )
-    with _unusable(out):
+    with unusable(out):
         resolved, here = out.resolve(), Path.cwd()
     if resolved in {here, *here.parents}:
         raise ConfigError(
@@ -110,14 +115,34 @@ def check_name(out: Path) -> None:
         )
 
 
+def _refuse_address(out: Path) -> None:
+    """Raise ConfigError for a path that was an address, of whose two slashes a path keeps one."""
+    if _ADDRESS.match(str(out)):
+        raise ConfigError(
+            f"{str(out).replace(':/', '://', 1)} is an address, and OUT is a folder or a file on this machine",
+            hint="choose a path; exporter publish copies a result to an address, verify and diff read it there",
+        )
+
+
 @contextmanager
-def _unusable(out: Path) -> Iterator[None]:
-    """Report a path that the system refuses to look at as a wrong argument."""
+def unusable(path: Path, *, role: str = "OUT") -> Iterator[None]:
+    """Report a path that the system refuses to look at as a wrong argument; `role` is what the argument is called."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # beside the system's, a null byte and a loop of links
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(f"{out} can't be used as OUT: {reason}", hint="choose another OUT") from error
+        if _is_here_deleted():
+            reason += ", and the current directory was deleted"
+        raise ConfigError(f"{path} can't be used as {role}: {reason}", hint=f"choose another {role}") from error
+
+
+def _is_here_deleted() -> bool:
+    """Return whether the current directory is gone, as a relative path needs it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -125,7 +150,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         manifest, wrong = loads(path.read_bytes(), path=path)
     except (OSError, CertificateError) as error:
-        raise OutputError(str(error), hint="move it away, or choose another OUT") from error
+        reason = f"{path} can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise OutputError(reason, hint="move it away, or choose another OUT") from error
     if wrong:
         raise OutputError(f"{path} was changed by hand or damaged: {'; '.join(wrong)}", hint="move it away")
     return manifest
@@ -137,7 +163,7 @@ def published(layout: Layout) -> Manifest | None:
     Raise ConfigError if OUT holds files that no export wrote, OutputError if its manifest is damaged or of a
     newer program.
     """
-    with _unusable(layout.out):
+    with unusable(layout.out):
         return _in_file(layout) if layout.is_file else _in_folder(layout)
 
 
@@ -171,7 +197,7 @@ def refuse_strangers(out: Path, names: Collection[str]) -> None:
     """Raise ConfigError if there are names of files in OUT that no export wrote."""
     if names:
         raise ConfigError(
-            f"{out} holds {len(names)} file(s) that no export wrote: {', '.join(sorted(names)[:3])}",
+            f"{out} holds {counted(len(names), 'file')} that no export wrote: {', '.join(sorted(names)[:3])}",
             hint="choose an OUT that is new or empty, or move them away",
         )
 

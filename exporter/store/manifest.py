@@ -198,7 +198,10 @@ def loads(text: bytes, *, path: Path | str) -> tuple[Manifest, list[str]]:
         if value.pop("sha256") != _checksum(value) or _text(value) != text:
             wrong.append(f"{file}: its text was changed, its checksum is of another one")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError) as error:
-        raise CertificateError(f"{path} is no manifest that can be read: {error}") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise CertificateError(
+            f"{path} is no manifest that can be read: {reason}", hint="export it again, or use a copy that was kept"
+        ) from error
     return manifest, wrong
 
 

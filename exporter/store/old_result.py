@@ -21,7 +21,7 @@ from exporter.columns.arrays import whole
 from exporter.errors import CertificateError, ConfigError, OutputError
 from exporter.result import Result
 from exporter.store.finished import check_parts
-from exporter.store.layout import Layout, check_name, published
+from exporter.store.layout import Layout, check_name, published, unusable
 from exporter.store.manifest import CommittedSegment, Manifest, loads
 
 ByStatus = Counter[int | None]
@@ -62,15 +62,18 @@ class OldResult:
         """
         check_name(out)
         layout = Layout.of(out)
-        if not layout.manifest.is_file() or not layout.out.exists():
-            if layout.spool.exists():
+        with unusable(out):
+            text = layout.manifest.read_bytes() if layout.manifest.is_file() and layout.out.exists() else None
+            is_unfinished = layout.spool.exists()
+        if text is None:
+            if is_unfinished:
                 raise OutputError(
                     f"{out} holds no finished export yet: it is unfinished", hint=f"`exporter run {out}` resumes it"
                 )
             if os.path.lexists(layout.out):
                 published(layout)  # says what it holds instead
             raise ConfigError(f"{out} holds no result", hint=f"`exporter run {out}` makes one")
-        old = cls(layout, layout.manifest.read_bytes())
+        old = cls(layout, text)
         if not layout.is_file:
             published(layout)  # raises where other files are in it, or where it can't be replaced
         if not old.manifest.complete:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter.certify.spans import Span, gaps
+from exporter.progress.text import counted
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout, missing_parts, published
+from exporter.store.layout import Layout, missing_parts, published, unusable
 from exporter.store.lock import Holder, holder, is_held
 from exporter.store.manifest import Manifest
 from exporter.store.publish import is_done, is_ready
@@ -53,16 +54,18 @@ class Unfinished:
             return None
         return self.left[0].start if self.left else self.whole.stop
 
+    @property
+    def _held(self) -> str:
+        return f"{counted(self.rows, 'order')} in {counted(self.segments, 'segment')}"
+
     def __str__(self) -> str:
-        if self.whole is None or self.committed_to is None:
+        if self.whole is None or self.committed_to is None or not self.segments:
             return "nothing is committed yet"
         if self.updates:
-            return f"{self.rows:,} orders certified anew so far in {self.segments:,} segments"
+            return f"{self._held} certified anew so far"
         share = f", {min(1, self.rows / self.expected):.0%} of about {self.expected:,}" if self.expected else ""
-        return (
-            f"{self.rows:,} orders in {self.segments:,} segments{share}, "
-            f"whole up to {wire_time(self.committed_to)}, {len(self.left)} span(s) of {self.whole} left"
-        )
+        left = f"{counted(len(self.left), 'span')} of {self.whole} left"
+        return f"{self._held}{share}, whole up to {wire_time(self.committed_to)}, {left}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +106,8 @@ def status(out: Path) -> Status:
     Raise ConfigError or OutputError if OUT or the work is not an export's, damaged, or of a newer program.
     """
     layout = Layout.of(out)
-    spool = _spool(layout)
+    with unusable(out):
+        spool = _spool(layout)
     digest = spool.ready if spool else None
     progress = _progress(spool) if spool and not is_done(layout, digest) else None
     running = is_held(layout.lock)

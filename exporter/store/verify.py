@@ -29,10 +29,11 @@ from exporter.progress.text import in_zone
 from exporter.result import RemoteFile
 from exporter.store import parts
 from exporter.store.disk import Disk
-from exporter.store.layout import Layout
+from exporter.store.layout import Layout, unusable
 from exporter.store.manifest import CommittedSegment, Manifest, Part, loads
 from exporter.vendor.orders import Filters, PageRequest, PageResponse, wire_time
 
+EXPORT_AGAIN = "use a copy that was kept, or export it again: exporter run with --overwrite"
 SHOWN = 20
 """Findings that an error names at most; there may be one for each segment."""
 
@@ -43,8 +44,10 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
     Raise CertificateError that names all that is wrong, OutputError if nothing is there or a newer program wrote it.
     """
     layout = Layout.of(out)
-    if not layout.manifest.exists():
-        if layout.out.exists():
+    with unusable(out):
+        is_there, has_manifest = layout.out.exists(), layout.manifest.exists()
+    if not has_manifest:
+        if is_there:
             raise CertificateError(f"{out}: {layout.manifest.name} is missing: nothing shows what should be there")
         raise OutputError(f"there is no finished export in {out}", hint=f"exporter status {out} shows what is there")
     text = Disk().perform("read", layout.manifest, layout.manifest.read_bytes)
@@ -61,12 +64,15 @@ def verify(out: Path, *, expect: str | None = None) -> Manifest:
     return manifest
 
 
-def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest) -> None:
+def raise_if_wrong(out: Path | str, found: Sequence[str], manifest: Manifest, *, hint: str = EXPORT_AGAIN) -> None:
     """Raise CertificateError that names what was found to be wrong with a result, if anything was."""
     if found:
         shown = [*found[:SHOWN], *([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])]
         findings = in_zone("\n".join(f"- {finding}" for finding in shown), manifest.timezone)
-        raise CertificateError(f"{out} is not what was certified:\n{findings}")
+        raise CertificateError(
+            f"{out} is not what was certified:\n{findings}",
+            hint=hint,
+        )
 
 
 async def differing_online(

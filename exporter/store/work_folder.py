@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from exporter.certify.spans import Span
 from exporter.errors import CertificateError, ConfigError, DiskError, OutputError
-from exporter.store.disk import Disk
+from exporter.store.disk import DENIED, Disk
 from exporter.store.layout import Layout, missing_parts, published
 from exporter.store.lock import Lock
 from exporter.store.manifest import Manifest, differences
@@ -21,9 +21,7 @@ from exporter.store.publish import recover, remove_idle_work
 from exporter.store.spool import Spool
 from exporter.vendor.orders import wire_time
 
-_UNUSABLE = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
-)
+_UNUSABLE = DENIED | {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def take_work(
@@ -104,7 +102,8 @@ def unusable_is_a_config_error() -> Iterator[None]:
         yield
     except DiskError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNUSABLE:
-            raise ConfigError(str(error), hint=error.hint) from error
+            denied = error.__cause__.errno in DENIED  # else what disk and work need is no help
+            raise ConfigError(str(error), hint=error.hint if denied else "choose another OUT") from error
         raise
 
 

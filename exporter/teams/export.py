@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import resource
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -29,7 +30,7 @@ from exporter.progress.summary import Summary
 from exporter.progress.text import counted
 from exporter.store import RowBudget
 from exporter.store.finished import TEAMS
-from exporter.store.layout import Layout, refuse_strangers
+from exporter.store.layout import Layout, check_name, refuse_strangers, unusable
 from exporter.teams.admission import Admission
 from exporter.teams.summary import Outcome, TeamsSummary, write_list
 
@@ -89,15 +90,17 @@ async def export_teams(
 
 def check_out(out: Path) -> None:
     """Make the folder that holds the teams; raise ConfigError if OUT is something else."""
-    if out.suffix == ".parquet" or (out.exists() and not out.is_dir()):
-        raise ConfigError(f"{out} is a file where a folder of teams is needed", hint="choose a folder as OUT")
-    if Layout.of(out).manifest.exists():
-        raise ConfigError(f"{out} holds the result of one team", hint="choose another OUT for several teams")
-    try:
+    check_name(out)
+    layout = Layout.of(out)
+    with unusable(out):
+        if layout.is_file or (out.exists() and not out.is_dir()):
+            raise ConfigError(f"{out} is a file where a folder of teams is needed", hint="choose a folder as OUT")
+        if layout.manifest.exists():
+            raise ConfigError(f"{out} holds the result of one team", hint="choose another OUT for several teams")
         out.mkdir(parents=True, exist_ok=True)
         strangers = [inside.name for inside in out.iterdir() if not inside.name.startswith(("team=", ".team=", TEAMS))]
-    except OSError as error:
-        raise ConfigError(f"{out} can't be used: {error.strerror}", hint="choose another OUT") from error
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise ConfigError(f"nothing may be written to {out}", hint="make it writable, or choose another OUT")
     refuse_strangers(out, strangers)
 
 

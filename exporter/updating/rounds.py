@@ -334,9 +334,8 @@ class _Update(Run):
         self._inherited.discard(certificate.span)
 
     def _report_what_is_held(self) -> None:
-        fresh, whole = self._updates.fresh, self._updates.whole
-        if fresh and whole is not None:
-            self._on_event(Resumed(rows=self._fresh_before, segments=len(fresh), end=whole.stop - 1))
+        if fresh := self._updates.fresh:
+            self._on_event(Resumed(rows=self._fresh_before, segments=len(fresh), end=self._frozen_end))
 
     def _finish(self, facts: RunFacts, missing: Sequence[Span]) -> Manifest:
         kept = self._updates.kept

@@ -195,7 +195,10 @@ def _explain(reply: HttpResponse, envelope: Any, request: PageRequest, *, now: f
         number = status if code is None or code == SUCCESS else code
         meaning = text or _describe(reply, secret)
         raise RejectedError(
-            f"the API refused {request}: code {number}, {meaning}", code=number, text=text, hint=HINTS.get(number)
+            f"the API refused {request}: code {number}, {meaning}",
+            code=number,
+            text=text,
+            hint=HINTS.get(number, NO_API_HINT if code is None else None),
         )
     raise MayPass(_describe(reply, secret), retry_after=wait, reached=code is not None, hint=_hint_of(reply))
 
@@ -223,4 +226,5 @@ def _describe(reply: HttpResponse, secret: Secret) -> str:
         return f"an empty body (HTTP {reply.status})"
     kind = shown(reply.headers.get("Content-Type", "").partition(";")[0], secret) or "unknown type"
     start = shown(reply.body, secret)
-    return f"no page but {len(reply.body)} bytes of {kind} (HTTP {reply.status}), beginning '{start}'"
+    length = f"{len(reply.body):,} byte{'' if len(reply.body) == 1 else 's'}"
+    return f"no page but {length} of {kind} (HTTP {reply.status}), beginning '{start}'"

@@ -10,6 +10,7 @@ and so of a log, of `--json`, of a terminal. What is done to it, in this order:
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -45,11 +46,11 @@ def without_credentials(text: str) -> str:
 
 
 def quoted(value: object, secret: Secret | None = None) -> str:
-    """Return a JSON value as it may be shown: a text in quotes, anything else as Python writes it."""
+    """Return a JSON value as it may be shown: a text in quotes, anything else as JSON."""
     if isinstance(value, str):
         return f"'{shown(value, secret)}'"
     try:
-        return shown(repr(value), secret)
+        return shown(json.dumps(value, ensure_ascii=False), secret)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
 

@@ -178,7 +178,8 @@ def test_a_port_in_use_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["simulate", "--rows", "1", "--port", str(port)]) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "cause", "hint"))]
+    assert len(errors) == 2
     assert errors[0].startswith(f"error: the simulator can't listen on 127.0.0.1, port {port}: ")
     assert errors[1] == "hint: --port 0 takes any free port"
 
@@ -540,8 +541,20 @@ def test_completion_is_installed_for_a_shell_and_says_which_files_it_writes(
         written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
         assert all(str(path) in told for path in written)
         assert (startup is None) or (f"added a line to {tmp_path / startup}" in told)
+        assert ("compinit" in told) == (shell == "zsh")
         assert main(["--install-completion", "--shell", shell]) == 0
         assert "added" not in capsys.readouterr().out
+
+
+def test_zsh_and_fish_complete_files_and_choices_as_bash_does() -> None:
+    zsh, fish = (app.generate_completion(shell=shell) for shell in ("zsh", "fish"))
+    assert len(re.findall(r"'\d:(?:OUT|OLD|NEW|FILE):_files'", zsh)) == 11, "one for each path of a command"
+    assert not re.search(r"^complete -c exporter .*-f\b", fish, re.MULTILINE), "fish completes files unless forbidden"
+    for option in ("api-key-file", "config", "log-file", "changes", "output", "records"):
+        assert f":{option}:_files'" in zsh
+        assert re.search(rf"-l {option} -r -F\b", fish)
+    assert "-l site -x -a 'international mainland'" in fish
+    assert ':site:(international mainland)"' in zsh
 
 
 @pytest.mark.parametrize(
@@ -549,6 +562,18 @@ def test_completion_is_installed_for_a_shell_and_says_which_files_it_writes(
     [
         ("run or", {"orders", "orders.txt"}),
         ("verify or", {"orders", "orders.txt"}),
+        ("status or", {"orders", "orders.txt"}),
+        ("update or", {"orders", "orders.txt"}),
+        ("update orders --changes or", {"orders", "orders.txt"}),
+        ("report or", {"orders", "orders.txt"}),
+        ("report orders --output or", {"orders", "orders.txt"}),
+        ("convert orders or", {"orders", "orders.txt"}),
+        ("diff orders or", {"orders", "orders.txt"}),
+        ("publish or", {"orders", "orders.txt"}),
+        ("demo or", {"orders", "orders.txt"}),
+        ("simulate --records or", {"orders", "orders.txt"}),
+        ("run orders --api-key-file or", {"orders", "orders.txt"}),
+        ("simulate --shape b", {"bursty"}),
         ("run orders --log-file or", {"orders", "orders.txt"}),
         ("run orders --config or", {"orders", "orders.txt"}),
         ("check --site m", {"mainland"}),

@@ -18,6 +18,7 @@ from exporter.events import Noticed
 from exporter.progress.reporter import watching
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
+from exporter.simulator.quirks import Quirks
 
 ROWS = 2_600
 
@@ -89,7 +90,9 @@ def test_verify_finds_a_changed_byte(capsys: pytest.CaptureFixture[str], tmp_pat
     content[1000] ^= 1
     (tmp_path / "orders.parquet").write_bytes(content)
     assert main(["verify", "orders.parquet"]) == 4
-    assert "its bytes were changed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "its bytes were changed" in said
+    assert said.splitlines()[-1].startswith("hint: use a copy that was kept, or export it again")
 
 
 def test_verify_compares_the_manifest_with_a_checksum_that_was_kept(
@@ -177,6 +180,20 @@ def test_plan_by_month_says_its_cost_first_and_adds_up(capsys: pytest.CaptureFix
     assert sum(months.values()) == ROWS
     assert main(["plan", "--by", "month"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("2025-12")
+
+
+def test_plan_needs_no_current_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("gone").mkdir()
+    os.chdir("gone")
+    Path("../gone").resolve().rmdir()
+    assert "orders       2,600" in told(capsys, "plan")
+
+
+def test_plan_without_totals_names_no_last_order_and_counts_to_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving_apart(SimulatorOptions(rows=700, seed=7, quirks=Quirks(totals="missing"))) as silent:
+        lines = told(capsys, "plan", "--by", "month", "--base-url", silent).splitlines()
+    assert "last order   not known: the server gives no total" in lines
+    assert lines[-1].startswith("2026-01  not known"), "the month of the range's end"
 
 
 def test_plan_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.config.options import Settings
 from exporter.errors import ConfigError, OutputError
-from exporter.events import Event, Noticed
+from exporter.events import Event, Noticed, Resumed
 from exporter.export import export
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import Simulator, serving
@@ -64,9 +64,23 @@ async def test_work_that_is_resumed_keeps_the_moment_at_which_a_future_end_was_f
         await stop_after(25, simulator, tmp_path / "orders", **end_of(later(simulator)))
         world = simulator.world
         simulator.world = World(world.columns, clock=lambda: simulator.options.now() + 86_400)
-        summary = await export(tmp_path / "orders", later(simulator, **small))
+        events: list[Event] = []
+        summary = await export(tmp_path / "orders", later(simulator, **small), on_event=events.append)
     assert summary.end == "2026-01-01T00:00:00+08:00"
     assert summary.rows == 2_000
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert wire_time(resumed.end or 0) == summary.end
+
+
+async def test_an_end_that_was_given_and_has_passed_is_not_called_frozen(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with serving(SimulatorOptions(rows=2_000)) as simulator:
+        await stop_after(25, simulator, tmp_path / "orders")
+        small = settings_for(simulator, page_size=50, segment_pages=5)
+        await export(tmp_path / "orders", small, on_event=events.append)
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert resumed.rows
+    assert resumed.end is None
 
 
 @pytest.mark.parametrize(("settle", "end"), [(0, "2026-01-01T00:05:00+08:00"), (400, "2025-12-31T23:58:20+08:00")])

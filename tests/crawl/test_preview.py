@@ -84,7 +84,7 @@ async def test_a_server_that_does_not_page_that_deep_hides_the_last_order_only()
 async def test_without_a_total_nothing_is_guessed() -> None:
     seen = await preview.preview(Server(orders=1000).ask, SETTINGS, now=LATER)
     assert (seen.orders, seen.pages, seen.requests, seen.seconds, seen.bytes) == (None,) * 5
-    assert seen.first == START
+    assert (seen.first, seen.last) == (START, None)
 
 
 async def test_a_range_without_an_end_goes_up_to_what_has_settled() -> None:

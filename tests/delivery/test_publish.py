@@ -168,8 +168,9 @@ def test_teams_are_published_as_one(place: Place, capsys: pytest.CaptureFixture[
 
     assert publish(out, place.url).sent == 0
     place.write(f"{folder}/team=b/part-00000.parquet", b"PAR1")
-    with pytest.raises(CertificateError, match=r"team b: part-00000\.parquet has 4 bytes"):
+    with pytest.raises(CertificateError, match=r"team b: part-00000\.parquet has 4 bytes") as caught:
         published.verify_at(place.url)
+    assert (caught.value.hint or "").startswith("publish the result again")
     place.remove(f"{folder}/team=b/_manifest.json")
     with pytest.raises(CertificateError, match=r"team=b/_manifest\.json is missing"):
         exporter.open(place.url)

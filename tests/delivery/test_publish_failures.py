@@ -201,8 +201,9 @@ def test_an_object_that_goes_while_it_is_read(bucket: Bucket) -> None:
 def test_a_folder_that_can_not_be_one_or_is_in_the_result(tmp_path: Path) -> None:
     orders = result(Path("orders"), OLD)
     (tmp_path / "shared").write_text("a file")
-    with pytest.raises(ConfigError, match="can't be used"):
+    with pytest.raises(ConfigError, match="can't be used") as caught:
         publish(orders, f"file://{tmp_path}/shared")
+    assert caught.value.hint == "check the path, and that folders and files may be made there"
     for inside in ("orders", "orders/published"):
         with pytest.raises(ConfigError, match="holds the files of the result alone"):
             publish(orders, f"file://{tmp_path}/{inside}")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.events import Answered, Committed, Event, Finished, Noticed, Refused, Repaired, Retried, Started
+from exporter.events import (
+    Answered,
+    Committed,
+    Event,
+    Finished,
+    FromTeam,
+    Noticed,
+    Refused,
+    Repaired,
+    Retried,
+    Started,
+)
 from exporter.progress.displays import LINE_EVERY, Bar, Lines, display_for
 from exporter.progress.messages import message
 from exporter.progress.reporter import ProgressReporter, watching
@@ -109,6 +121,38 @@ def test_the_bar_is_never_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(last) <= columns
     assert last.partition("| ")[2].startswith("49,861 of 1,234,567 orders")
     assert last.endswith(("orders", "left", "refused"))
+
+
+def test_the_bar_of_a_resumed_run_begins_where_the_run_does() -> None:
+    stream = Terminal()
+    progress = ProgressReporter(Bar(stream))
+    progress(Started(total=10_000, committed=7_500, requests_ideal=5, windows=1, rate=1.0))
+    first = stream.getvalue().rpartition("\r")[2]
+    progress.close()
+    assert first.startswith(" 75%|")
+    assert "7,500 of 10,000 orders" in first
+
+
+def test_the_speed_counts_no_request_from_before_the_moment_it_is_measured_from() -> None:
+    updating = tally((0, answered(10)), (10, STARTED), (15, answered(20)))
+    assert updating.speed(15) == 2.0
+
+
+def test_teams_have_a_bar_once_all_have_begun() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = ProgressReporter(Bar(stream), clock=clock, tally=TeamsTally(["a", "b"]))
+    begun = Started(total=100, committed=20, requests_ideal=5, windows=1, rate=1.0)
+    progress(FromTeam(team="a", event=answered(3)))
+    progress(FromTeam(team="a", event=begun))
+    first = stream.getvalue()
+    clock.now += 5
+    progress(FromTeam(team="b", event=begun))
+    progress(FromTeam(team="b", event=answered(4)))
+    progress.close()
+    last = stream.getvalue().rpartition("\r")[2]
+    assert "20 orders" in first
+    assert "%" not in first
+    assert re.match(r" \d\d%\|.*\| 0 of 2 teams, .*, 0\.8 requests/s", last)
 
 
 class Lost(io.StringIO):

@@ -308,7 +308,7 @@ def test_a_second_run_is_told_who_holds_the_lock(out: Path) -> None:
     assert told.state is State.RUNNING
     assert told.holder is not None
     assert told.holder.pid == os.getpid()
-    assert "31 orders in 1 segments" in str(told)
+    assert "31 orders in 1 segment," in str(told)
     store.close()
     assert status(out).state is State.UNFINISHED
     open_store(out, WHOLE).close()
@@ -333,7 +333,7 @@ def test_status_tells_each_state_in_a_line(tmp_path: Path) -> None:
     begin(out)
     assert str(status(out)).startswith(f"{out}: unfinished export: ")
     assert "committed" not in str(status(out))
-    assert "101 orders in 3 segments, whole up to 2023-11-15T06:13:50+08:00, 1 span(s) of [2023" in str(status(out))
+    assert "101 orders in 3 segments, whole up to 2023-11-15T06:13:50+08:00, 1 span of [2023" in str(status(out))
     with closing(open_store(out, WHOLE)) as store:
         store.expect(200)
     assert "101 orders in 3 segments, 50% of about 200, whole up to 2023-11-15T06:13:50+08:00" in str(status(out))

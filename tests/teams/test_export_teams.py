@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ import exporter
 from exporter.cli import main
 from exporter.config.options import Settings
 from exporter.errors import ConfigError
-from exporter.events import Event, FromTeam, Noticed, TeamFailed
+from exporter.events import Committed, Event, FromTeam, Noticed, TeamFailed
 from exporter.export import export as export_one
 from exporter.simulator import SimulatorOptions
 from exporter.simulator.child_process import serving_apart
@@ -228,6 +229,20 @@ def test_verify_names_the_team_that_is_damaged(url: str, tmp_path: Path, capsys:
     assert "team t1" not in told
 
 
+def test_verify_finds_a_team_that_is_gone_and_a_list_that_can_not_be_read(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "out", "--config", str(configuration(tmp_path, url)), "--quiet"]) == 0
+    shutil.rmtree("out/team=t2")
+    assert main(["verify", "out"]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "1 of 2 teams are not right:\n- team t2: the result of t2 is missing" in told.err
+    Path("out/_teams.json").write_text("no list")
+    assert main(["verify", "out"]) == 4
+    assert "is no list of teams that can be read" in capsys.readouterr().err
+
+
 def test_a_folder_of_teams_opens_everywhere_with_the_column_team(url: str, tmp_path: Path) -> None:
     keys = {"a": {"api_key": "simulator-1"}, "b": {"api_key": "simulator-2"}}
     result = exporter.run("out", teams=keys, base_url=url, rate=1e6, end="2025-12-01")  # type: ignore[arg-type]
@@ -267,6 +282,57 @@ def test_commands_name_the_teams_that_fail(url: str, tmp_path: Path, capsys: pyt
     assert "unfinished" in capsys.readouterr().out
     assert main(["status", "out", "--json"]) == 0
     assert orjson.loads(capsys.readouterr().out)["teams"]["t1"]["state"] == "complete"
+
+
+def test_what_is_printed_of_teams_is_in_their_zone_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    config = str(configuration(tmp_path, nobody))
+    monkeypatch.setenv("EXPORTER_TIMEZONE", "America/New_York")
+    monkeypatch.setenv("EXPORTER_PATIENCE", "0")
+    for tokens in (["run", "out"], ["plan"], ["check"]):
+        assert main([*tokens, "--config", config]) == 3
+        shown = capsys.readouterr()
+        printed = shown.out + shown.err
+        assert "page 1 of [" in printed
+        assert "+08:00" not in printed
+        assert printed.count("(check the address") == 2
+
+
+async def test_the_status_of_unfinished_teams_is_in_their_zone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, FromTeam) and isinstance(event.event, Committed):
+            task.cancel()
+
+    async with serving(SimulatorOptions(rows=ROWS, teams=2)) as simulator:
+        teams = settings_of_all(simulator, page_size=50, segment_pages=2, timezone="America/New_York")
+        task = asyncio.ensure_future(export_teams(tmp_path / "out", teams, on_event=stop))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert main(["status", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "whole up to 20" in printed
+    assert "+08:00" not in printed
+
+
+def test_a_key_in_the_clear_is_reported_once_for_each_team(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.http.client.is_in_the_clear", lambda _: True)
+    config = str(configuration(tmp_path, url))
+    for tokens in (["check"], ["plan"], ["run", "out"]):
+        assert main([*tokens, "--config", config]) == 0
+        told = capsys.readouterr().err
+        assert told.count("the key is sent") == 2
+        assert "t1: the key is sent to http://127.0.0.1" in told
+    monkeypatch.setenv("DUOPLUS_API_KEY", "simulator-1")
+    for tokens in (["check"], ["plan"], ["run", "one"]):
+        assert main([*tokens, "--base-url", url]) == 0
+        assert capsys.readouterr().err.count("the key is sent") == 1
 
 
 def test_verify_of_teams_refuses_what_it_cannot_compare(

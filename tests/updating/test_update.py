@@ -21,7 +21,7 @@ import exporter
 from exporter.delivery.report import write
 from exporter.delivery.report.evidence import Proof, certificates, changes, pace
 from exporter.errors import CertificateError, ConfigError, OutputError
-from exporter.events import Event, Noticed
+from exporter.events import Event, Noticed, Resumed
 from exporter.export import export
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
@@ -522,6 +522,22 @@ async def test_an_unfinished_update_is_resumed_by_update_and_refused_by_run(tmp_
             await update(out, asked(simulator, **PAGES))
         await updated(out, simulator, fresh=True, **PAGES)
         assert not work_in(tmp_path)
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_a_resumed_update_calls_an_end_frozen_only_if_it_was_left_open(tmp_path: Path, *, given: bool) -> None:
+    world, clock = quiet(SMALL)
+    out, events = tmp_path / "orders", list[Event]()
+    async with serving(SMALL, world) as simulator:
+        await exported(out, simulator, **PAGES)
+        grow(world, clock, orders=500)
+        end = {"end": int(clock.now) - 300} if given else {}
+        await interrupted(update, out, simulator, after=30, **end)
+        clock.now += DAY
+        await update(out, asked(simulator, **PAGES | end), on_event=events.append)
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert resumed.rows
+    assert (resumed.end is None) == given
 
 
 async def test_an_unfinished_update_of_a_result_that_was_replaced_begins_anew(tmp_path: Path) -> None:

@@ -90,3 +90,10 @@ def test_every_response_is_a_page_or_one_of_our_errors(status: int, value: Any, 
         return
     assert isinstance(data["list"], list)
     assert status == 200
+
+
+@pytest.mark.parametrize("status", [400, 405, 451])
+def test_a_refusal_in_no_envelope_may_come_from_somebody_else(status: int) -> None:
+    with pytest.raises(RejectedError, match="no page but 1 byte of text/html") as caught:
+        reading(HttpResponse(status, {"Content-Type": "text/html"}, b"x"))
+    assert "this is not the API" in (caught.value.hint or "")

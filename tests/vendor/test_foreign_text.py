@@ -75,9 +75,9 @@ def test_any_json_value_can_be_quoted() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert quoted("a\nb") == "'a\\nb'"
-    assert quoted({"a": "\x1b"}) == "{'a': '\\x1b'}"
+    assert quoted({"a": ["\x1b", None]}) == '{"a": ["\\u001b", null]}'
     assert quoted(deep) == "a deeply nested list"
-    assert quoted(None) == "None"
+    assert quoted(None) == "null"
 
 
 def test_a_secret_shows_itself_only_on_demand() -> None:

@@ -94,7 +94,7 @@ def verify_at(url: str, *, expect: str | None = None) -> dict[str | None, Manife
     found = [f"{_of(team)}{wrong}" for team, member in members for wrong in check_manifest(member.manifest)]
     found += _check_parts(storage, members, there)
     found += _check_keys(pointer, [key for key, _ in _sizes(members)], there)
-    raise_if_wrong(str(storage.location), found, members[0][1].manifest)
+    raise_if_wrong(str(storage.location), found, members[0][1].manifest, hint=_SEND_AGAIN)
     return {team: member.manifest for team, member in members}
 
 

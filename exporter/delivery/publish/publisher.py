@@ -24,6 +24,7 @@ from exporter.delivery.publish.sending import send
 from exporter.delivery.publish.storage import Seen, Storage, Stored
 from exporter.delivery.publish.version import Upload, version_of
 from exporter.errors import ConfigError, OutputError
+from exporter.store.layout import unusable
 
 _ID = re.compile(rf"{VERSIONS}/([0-9a-f]{{{ID_DIGITS}}})/")
 
@@ -92,7 +93,8 @@ def publish(
 
 def _check_outside(location: Location, out: Path) -> None:
     """Raise ConfigError for a folder in OUT, which holds the files of the result alone."""
-    target, own = location.path().resolve(), out.resolve()
+    with unusable(out):
+        target, own = location.path().resolve(), out.resolve()
     if location.is_local and own in {target, *target.parents}:
         raise ConfigError(f"{location} is in {out}, which holds the files of the result alone", hint="choose another")
 

@@ -42,6 +42,9 @@ MOST_READ = 2**28
 
 LOCK = Path(".exporter", "lock")
 
+_STORE_HINT = "check the address, and the store's variables in the environment"
+_FOLDER_HINT = "check the path, and that folders and files may be made there"
+
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 
 
@@ -92,7 +95,7 @@ class Storage:
         except (exceptions.BaseError, ValueError, OSError) as error:
             raise ConfigError(
                 f"{location} can't be used: {words(error, environ=os.environ)}",
-                hint="check the address, and the store's variables in the environment",
+                hint=_FOLDER_HINT if location.is_local else _STORE_HINT,
             ) from None
 
     def publishing(self) -> AbstractContextManager[None]:

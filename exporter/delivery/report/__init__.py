@@ -6,13 +6,15 @@ import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporter.delivery.output_file import check_place
 from exporter.delivery.report.figures import figures_of
 from exporter.delivery.report.page import render
 from exporter.delivery.report.section import section_of
 from exporter.delivery.report.tables import FULL, LEAST, SHORT, Limits
 from exporter.errors import ConfigError
-from exporter.result import Result
 from exporter.store.disk import Disk
+from exporter.store.finished import Results
+from exporter.store.layout import unusable
 from exporter.store.verify import verify
 
 MOST_BYTES = 3_000_000
@@ -27,12 +29,12 @@ MOST_LISTED = 5_000
 SUFFIXES = frozenset({".html", ".htm"})
 
 
-def write(results: Sequence[tuple[str | None, Result]], file: Path) -> int:
+def write(results: Results, file: Path) -> int:
     """Verify results, each with its team's name, write a page of them to `file`, and return the page's size in bytes.
 
     Raise CertificateError if a result is not what was certified, ConfigError if `file` can't be a page.
     """
-    _check_place(file, [_folder(name, result.out) for name, result in results])
+    _check_place(file, results)
     for _, result in results:
         verify(result.out)
     content = page_of(results)
@@ -40,7 +42,7 @@ def write(results: Sequence[tuple[str | None, Result]], file: Path) -> int:
     return len(content)
 
 
-def page_of(results: Sequence[tuple[str | None, Result]], *, details: Sequence[Limits] = (FULL, SHORT, LEAST)) -> bytes:
+def page_of(results: Results, *, details: Sequence[Limits] = (FULL, SHORT, LEAST)) -> bytes:
     """Return the page in the first of `details` that `MOST_BYTES` allows; if none does, with the summary alone."""
     version = importlib.metadata.version("duoplus-exporter")
     figures = [figures_of(result.paths) for _, result in results]
@@ -62,13 +64,14 @@ def _folder(name: str | None, out: Path) -> Path:
     return out.parent if out.name == f"team={name}" else out
 
 
-def _check_place(file: Path, outs: Sequence[Path]) -> None:
+def _check_place(file: Path, results: Results) -> None:
     if file.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{file} is no name for a page", hint="choose one that ends in .html")
-    if file.is_dir():
-        raise ConfigError(f"{file} is a folder", hint="choose another --output")
-    for out in outs:
-        if out.resolve() in file.resolve().parents:
+        raise ConfigError(f"{file} is no name for a page", hint="choose one that ends in .html, such as orders.html")
+    with unusable(file, role="FILE"):
+        target = file.resolve()
+    for out in (_folder(name, result.out) for name, result in results):
+        if out.resolve() in target.parents:
             raise ConfigError(
                 f"{file} is inside {out}, which holds the files of the result alone", hint="put it beside"
             )
+    check_place(target, results)
