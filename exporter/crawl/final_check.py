@@ -135,9 +135,7 @@ class FinalCheck:
 
     @property
     def _cap(self) -> int | None:
-        """The number at which totals stop, unless a larger one came: then they only seemed to."""
-        profile = self._session.profile
-        return None if profile.cap is None or profile.largest > profile.cap else profile.cap
+        return self._session.profile.certain_cap
 
     @property
     def _in_parts(self) -> bool:
