@@ -92,7 +92,7 @@ class WindowExport:
         - no total, first pages only, or a total that may be where totals stop: the ladder certifies the rest;
         - more than a segment is left: the boundary page of the next segment;
         - the first page of what is left has not come, or is of a longer range: ask for it;
-        - it shows fewer than a page, though more is promised: pages as short would be too many, the ladder certifies it;
+        - it shows fewer than a page, though more is promised: pages as short would be too many, so the ladder;
         - it is not all, and totals may stop at this one: a segment of its own;
         - it and the pages after it are the last segment.
         """
