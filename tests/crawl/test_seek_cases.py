@@ -65,6 +65,16 @@ def test_a_count_that_fits_is_not_believed_where_it_comes_with_another_order() -
     assert identities(run.records()) == {("b", 90): 1, ("c", 50): 1}
 
 
+def test_a_last_total_that_fits_is_not_believed_where_it_comes_with_another_order() -> None:
+    """Sorted by name, page 2 hides k; d goes before its segment is counted, and k makes up for it."""
+    server = interrupted(named(("b", 7), ("c", 58), ("d", 75), ("g", 95), ("k", 91)), seconds=100)
+    server.condition = lambda request: request.first == START + 95
+    server.act = lambda: server.delete(server.orders[2])
+    run = Run(server, page_size=2, segment_pages=2)
+    assert drive(run)
+    assert identities(run.records()) == server.survivors()
+
+
 @pytest.mark.parametrize("after", range(1, 25))
 @pytest.mark.parametrize("segment_pages", [1, 3])
 def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(after: int, segment_pages: int) -> None:
