@@ -92,9 +92,12 @@ async def test_a_cut_range_loses_no_order_where_totals_or_the_order_are_of_no_us
     assert summary.requests < 1_000
 
 
-async def test_without_totals_days_after_the_last_order_are_asked_for_beyond_the_promise(tmp_path: Path) -> None:
-    """The first days are whole with a page past the end that comes again; the promise is spent by then."""
-    quirks = Quirks(first_days=90, totals="missing", past_end="repeat")
+@pytest.mark.parametrize("past_end", ["refuse", "repeat"])
+async def test_without_totals_days_after_the_last_order_are_asked_for_beyond_the_promise(
+    tmp_path: Path, past_end: str
+) -> None:
+    """The first days look whole, as the page past their end is none; the promise is spent by then."""
+    quirks = Quirks(first_days=90, totals="missing", past_end=past_end)  # type: ignore[arg-type]
     async with serving(SimulatorOptions(rows=1_000, quirks=quirks)) as simulator:
         await export(tmp_path / "orders", settings_for(simulator))
         assert_exact(tmp_path / "orders", simulator)
@@ -111,8 +114,9 @@ async def test_orders_that_ended_before_the_last_days_are_found_where_none_shows
     assert summary.rows == 30
 
 
-def test_a_late_order_in_a_silence_is_not_taken_for_a_cut_where_totals_are_capped() -> None:
-    server = scripted(made_at(*range(10), *range(60, 90)), HostileQuirks(total_cap=20), seconds=100)
+@pytest.mark.parametrize("crowd", [1, 6])
+def test_a_late_order_in_a_silence_is_not_taken_for_a_cut_where_totals_are_capped(crowd: int) -> None:
+    server = scripted(made_at(*range(9), *[9] * crowd, *range(60, 90)), HostileQuirks(total_cap=20), seconds=100)
     late = Order(moment=30_000, name="late")
     server.prepare(lambda request: request.first == START + 11, lambda: server.insert(late))
     run = run_on(server)
