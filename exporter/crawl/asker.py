@@ -178,7 +178,8 @@ class Asker:
         new_connection: bool = False,
     ) -> int | None:
         request = PageRequest(first=first, last=last, page=page, page_size=1, filters=filters or self.filters)
-        shown = self.shown(await self._send(request, urgent=True, new_connection=new_connection))
-        if shown.rows and self._is_of_whole(request):
-            self.counted.append(shown)
-        return shown.total
+        response = await self._send(request, urgent=True, new_connection=new_connection)
+        times, total = self._learn(response), self.profile.total(response)
+        if response.records and self._is_of_whole(request):
+            self.counted.append(page_of(response, times, total))
+        return total
