@@ -13,14 +13,18 @@ from exporter.vendor.orders import Filters, PageResponse, Record
 HINT = "the server does not keep to this filter: export without it, and filter the result"
 
 
+class IgnoredFilterError(CertificateError):
+    """A response shows an order that its request did not ask for."""
+
+
 def check_filters(response: PageResponse, *, language: str) -> None:
-    """Raise CertificateError, which names the order, if a response shows one that its request did not ask for."""
+    """Raise IgnoredFilterError, which names the order, if a response shows one that its request did not ask for."""
     filters = response.request.filters
     if not (filters.status or filters.type or filters.order_id):
         return
     for record in response.records:
         if wrong := _mismatch(record, filters, language):
-            raise CertificateError(
+            raise IgnoredFilterError(
                 f"order {record.get('order_id')!r} came with {response.request}, which asked for others: {wrong}",
                 hint=HINT,
             )

@@ -116,6 +116,11 @@ class ServerProfile:
         return self.full_page or self.asked_page_size
 
     @property
+    def certain_cap(self) -> int | None:
+        """The number at which totals stop, unless a larger one came: then they only seemed to."""
+        return None if self.cap is None or self.largest > self.cap else self.cap
+
+    @property
     def padded(self) -> bool:
         """Counts of spans are not the counts of their rows: what is adjacent to them is counted too."""
         return bool(self.pad_start or self.pad_end)

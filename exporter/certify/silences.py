@@ -45,6 +45,12 @@ class Timeline:
         """The extents of the spans with orders, in order of time."""
         return [extent for span in sorted(self.extents) if (extent := self.extents[span])]
 
+    def last_before(self, second: int) -> int | None:
+        """Return the second of the last order before another one, as far as it is known."""
+        ends = [end for extent in self.occupied for end in (extent.first, extent.last)]
+        ends += [gap.start - 1 - OUTER for gap in self.gaps()]
+        return max((end for end in ends if end < second), default=None)
+
     def gaps(self) -> list[Span]:
         """Return the longest spans between two orders, the longest first."""
         occupied = self.occupied
@@ -70,7 +76,8 @@ def silences(whole: Span, timeline: Timeline, *, proven: int) -> Iterator[Span]:
     """Yield spans of a range that must be without orders, the most telling first.
 
     `proven` is the longest time, in seconds, between two orders that one response has counted. The cases:
-    - no order at all: the last year, quarter and week;
+    - no order at all: the last week, the quarter before it, the year before that, in the opposite order: of each, a
+      server that shows the first or the last days only shows others;
     - before the first order: the whole of it, as a server that shows the last days only would leave it out;
     - no time before the first order: the longest gap between two orders.
     Then, only where they are longer than what is proven:
@@ -81,11 +88,11 @@ def silences(whole: Span, timeline: Timeline, *, proven: int) -> Iterator[Span]:
     """
     occupied = timeline.occupied
     if not occupied:
-        yield from (Span(whole.stop - days, whole.stop) for days in USUAL_LIMITS if days < whole.seconds)
+        yield from _usual(whole)
         return
     before = Span(whole.start, occupied[0].first - OUTER)
     after = Span(occupied[-1].last + 1 + OUTER, whole.stop)
-    part, gaps = max(proven, USUAL_LIMITS[-1]), timeline.gaps()
+    part, gaps = max(proven, min(USUAL_LIMITS)), timeline.gaps()
     if before.seconds > 0:
         yield before
     elif gaps:
@@ -95,6 +102,17 @@ def silences(whole: Span, timeline: Timeline, *, proven: int) -> Iterator[Span]:
     yield from (gap for gap in gaps if gap.seconds > part)
     if before.seconds > part:
         yield from _parts(Span(before.start, before.stop - part), part)
+
+
+def _usual(whole: Span) -> list[Span]:
+    """Return adjacent spans up to the end of a range, as long as servers usually answer for, the longest first."""
+    spans, stop = list[Span](), whole.stop
+    for seconds in reversed(USUAL_LIMITS):
+        span = Span(max(whole.start, stop - seconds), stop)
+        if span.seconds and span != whole:
+            spans.insert(0, span)
+        stop = span.start
+    return spans
 
 
 def _parts(span: Span, seconds: int) -> Iterator[Span]:

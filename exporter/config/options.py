@@ -274,7 +274,7 @@ class RunOptions(TypedDict, total=False):
     ]
     strict_values: Annotated[bool, _flag("Refuse values that can't be parsed, instead of keeping their text.")]
     allow_uncertified: Annotated[bool, _flag("Write the result even where it could not be certified; still exit 4.")]
-    no_final_check: Annotated[bool, _flag("Skip the last request, which compares the total.")]
+    no_final_check: Annotated[bool, _flag("Skip the last requests, which compare the total.")]
     fresh: Annotated[bool, _flag("Discard the unfinished work of an earlier run.")]
     overwrite: Annotated[bool, _flag("Replace a finished result, once the new one is complete.")]
     compression: Annotated[

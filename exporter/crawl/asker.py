@@ -45,6 +45,8 @@ class Asker:
         self.whole: Span | None = None
         self.most = 0
         """The largest total that a response gave of the whole range, or of it with the second on either side."""
+        self.counted: list[Page] = []
+        """Pages of one order that came with totals of the whole range."""
         self.saw_outside = False
         """Some page showed orders outside the whole range, or may have in an earlier run."""
 
@@ -75,11 +77,14 @@ class Asker:
 
     def note_total(self, asked: PageRequest, total: int | None) -> None:
         """Remember the largest total of the whole range."""
-        whole = self.whole
-        if whole is None or total is None or asked.filters != self.filters:
-            return
-        if 0 <= whole.start - asked.first <= OUTER and 0 <= asked.last - (whole.stop - 1) <= OUTER:
+        if total is not None and self._is_of_whole(asked):
             self.most = max(self.most, total)
+
+    def _is_of_whole(self, asked: PageRequest) -> bool:
+        whole = self.whole
+        if whole is None or asked.filters != self.filters:
+            return False
+        return 0 <= whole.start - asked.first <= OUTER and 0 <= asked.last - (whole.stop - 1) <= OUTER
 
     async def response(
         self, first: int, last: int, page: int = 1, *, filters: Filters | None = None, urgent: bool = False
@@ -174,5 +179,7 @@ class Asker:
     ) -> int | None:
         request = PageRequest(first=first, last=last, page=page, page_size=1, filters=filters or self.filters)
         response = await self._send(request, urgent=True, new_connection=new_connection)
-        self._learn(response)
-        return self.profile.total(response)
+        times, total = self._learn(response), self.profile.total(response)
+        if response.records and self._is_of_whole(request):
+            self.counted.append(page_of(response, times, total))
+        return total

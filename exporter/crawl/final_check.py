@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from exporter import columns
 from exporter.certify.bisect import differing
 from exporter.certify.judge import Certificate
+from exporter.certify.pages import absent, at_second
 from exporter.certify.spans import OUTER, Span, leaves, split
 from exporter.crawl.asker import COUNTS
 from exporter.crawl.ladder import Ladder
@@ -32,6 +33,8 @@ MAX_PAGE = 20
 """The deepest page of one order that is asked for its total."""
 
 CUT = "the server leaves orders out of long ranges"
+
+LACKING = "an order came with a total of the range that is not among the rows held"
 
 NARROWER = "give --start and --end, and export a part of the range at a time"
 
@@ -67,6 +70,7 @@ class FinalCheck:
         self._counts_fit = counts_fit
         self._held = 0  # the most rows that were held when the totals were asked for
         self._untold = False  # some segment's total lay at the cap
+        self._lacking: list[Certificate] = []  # of segments without an order that came with a total
 
     async def run(self) -> bool | None:
         """Return whether rows and total agree in the end; None where the server's totals can't show it."""
@@ -106,6 +110,9 @@ class FinalCheck:
 
     async def failure(self) -> CertificateError:
         """Return the error that names where rows and totals differ."""
+        if self._lacking:
+            lacking = ", ".join(str(one.span) for one in self._lacking)
+            return CertificateError(f"{LACKING}: {lacking}", hint=CHANGING)
         segments = [(one.span, one.rows) for one in self._certificates()]
         total, spans = await self._count(self._whole), await self._differing(segments)
         rows = sum(rows for _, rows in segments)
@@ -117,6 +124,8 @@ class FinalCheck:
 
     async def agrees(self) -> bool | None:
         """Compare the rows held with the server's total."""
+        self._session.asker.counted.clear()
+        self._lacking = []
         rows = sum(certificate.rows for certificate in self._certificates())
         whole = self._whole
         total = await self._largest_total(rows)
@@ -135,9 +144,7 @@ class FinalCheck:
 
     @property
     def _cap(self) -> int | None:
-        """The number at which totals stop, unless a larger one came: then they only seemed to."""
-        profile = self._session.profile
-        return None if profile.cap is None or profile.largest > profile.cap else profile.cap
+        return self._session.profile.certain_cap
 
     @property
     def _in_parts(self) -> bool:
@@ -171,7 +178,21 @@ class FinalCheck:
                 asker.most = max(asker.most, once)
                 return False
         self._held = rows
-        return True
+        self._lacking = await self._lack_what_was_counted()
+        return not self._lacking
+
+    async def _lack_what_was_counted(self) -> list[Certificate]:
+        """Return the segments that lack an order which came with the totals: one that went made good their count."""
+        session, lacking = self._session, dict[Span, Certificate]()
+        if self._read is None:
+            return []
+        for page in session.asker.counted:
+            for one in self._certificates():
+                if page.first is not None and page.first in one.span:
+                    table = at_second(await session.off_loop(self._read, one.span), page.first)
+                    if await session.off_loop(absent, session.zone.table([page.cells]), table):
+                        lacking[one.span] = one
+        return list(lacking.values())
 
     def _page(self, number: int, rows: int) -> int:
         """Return a page of one order that there is: every other way to ask for the same total."""
@@ -233,6 +254,10 @@ class FinalCheck:
 
     async def _mend(self, read: Read) -> None:
         """Ask again for what differs, and commit the segments anew."""
+        if self._lacking:
+            for certificate in self._lacking:
+                await self._ladder.certify_again(certificate, reason=LACKING)
+            return
         certificates = {one.span: one for one in self._certificates()}
         if self._session.profile.padded:
             doubtful = sorted(certificates)  # counts of spans say nothing about their rows

@@ -60,7 +60,8 @@ class Ladder:
         """Do the same for what is left of a span, beginning with a proof of it that has been found already."""
         rows = 0
         while rest.span.seconds > 0:
-            proof = proof or await self.prove(rest)
+            if proof is None or not self._session.profile.allows(proof.way):
+                proof = await self.prove(rest)
             if proof.span.seconds:
                 await (commit or self._session.commit)(proof.certificate(reason), proof.table)
                 rows += proof.table.num_rows

@@ -43,28 +43,30 @@ class SilenceCheck:
         Return whether the server was found to cut ranges.
         """
         profile, ends = self._session.profile, Timeline()
-        if profile.longest is not None or not profile.ascending:
-            return False
         self._opening = opening
+        if profile.longest is not None:
+            return False
         if opening.rows:
             seconds = await self._session.off_loop(self._session.zone.seconds, opening)
-            if not is_ascending(seconds):
-                return False
+            if not profile.ascending or not is_ascending(seconds):
+                return False  # what comes first may be on another page
             first = max(span.start, seconds[0].as_py())
             ends.extents[span] = Extent(first, first)
         at_most = 1 if opening.rows else spare_requests(rows=0, page_size=1, sent=self._session.asker.requests)
         return await self._ask(islice(silences(span, ends, proven=span.seconds), at_most))
 
     async def rest(self, rows: int) -> bool:
-        """Ask for further silences, within the promise of few requests; return whether ranges are cut."""
+        """Ask for further silences; return whether ranges are cut.
+
+        They keep to the promise of few requests, unless the server has surprised already: then it does not hold.
+        """
         asker, profile = self._session.asker, self._session.profile
         if await self._never_counted(rows):
             await self._learn(None)
             return True
-        if not profile.ascending:
-            return False
         spare = spare_requests(rows=rows - self._committed, page_size=profile.page_size, sent=asker.requests)
-        at_most = min(MORE_THAN_PAGES, max(spare, 0 if self._asked else 1))
+        surprising = profile.totals != "exact" or not profile.ascending
+        at_most = MORE_THAN_PAGES if surprising else min(MORE_THAN_PAGES, max(spare, 0 if self._asked else 1))
         wanted = silences(self._whole, self._timeline, proven=self._proven(rows))
         fitting = (span for span in wanted if profile.longest is None or span.seconds <= profile.longest)
         return await self._ask(islice((span for span in fitting if span not in self._asked), at_most))
@@ -72,7 +74,7 @@ class SilenceCheck:
     async def _never_counted(self, rows: int) -> bool:
         """Return whether the first or the last order is left out of the whole range's total, which is too small."""
         asker, profile, occupied = self._session.asker, self._session.profile, self._timeline.occupied
-        exact = profile.totals == "exact" or (profile.cap is not None and profile.largest > profile.cap)
+        exact = profile.totals != "ignored" and profile.certain_cap is None
         if asker.most >= rows or not exact or profile.longest is not None or not occupied:
             return False
         if (await asker.count(self._whole.start - OUTER, self._whole.stop) or 0) >= rows:
@@ -109,17 +111,42 @@ class SilenceCheck:
     async def _is_cut(self, second: int) -> bool:
         """Return whether the whole range leaves an order of a second out; else it came meanwhile.
 
-        The range from that second to the end, or from the start to it, must count it.
+        The range from that second to the end, or from the start to it, must count it; where totals are of no use, show
+        it.
         """
-        whole, count = self._whole, self._session.asker.count
+        whole, count, profile = self._whole, self._session.asker.count, self._session.profile
         for with_it, without in (
             ((second - OUTER, whole.stop), (second + 1 + OUTER, whole.stop)),
             ((whole.start - OUTER, second + OUTER), (whole.start - OUTER, second - 1 - OUTER)),
         ):
             more, fewer = await count(*with_it), await count(*without)
-            if more is not None and fewer is not None and more <= fewer:
+            if more is None or fewer is None or more == profile.certain_cap:
+                return await self._is_hidden(second)
+            if more <= fewer:
                 return True
         return False
+
+    async def _is_hidden(self, second: int) -> bool:
+        """Return whether a first page does not show a second that it must.
+
+        That is the page of what begins with that second, and of what leads to it from the last order before it that is
+        held: no other one is between them, as far as is known.
+        """
+        before, whole = self._timeline.last_before(second), self._whole
+        start = whole.start if before is None else before
+        must_show = [(second, whole.stop), (start, second + OUTER)]
+        shown = [await self._shows(second, *ends) for ends in must_show]
+        return False in shown and bool(await self._shows(second, second, second + OUTER))
+
+    async def _shows(self, second: int, first: int, last: int) -> bool | None:
+        """Return whether the first page of a range shows a second; None if others may have left no room for it."""
+        session, profile = self._session, self._session.profile
+        page = await session.asker.page(first - OUTER, last)
+        seconds = (await session.off_loop(session.zone.seconds, page)).to_pylist()
+        if second in seconds:
+            return True
+        is_full = page.rows > 0 and page.rows >= profile.fullest
+        return None if is_full and (not profile.ascending or seconds[-1] <= first) else False
 
     async def _learn(self, found: Page | None) -> None:
         """Find the longest range that is answered whole: the longest time between two orders of one response."""

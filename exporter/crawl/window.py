@@ -92,6 +92,7 @@ class WindowExport:
         - no total, first pages only, or a total that may be where totals stop: the ladder certifies the rest;
         - more than a segment is left: the boundary page of the next segment;
         - the first page of what is left has not come, or is of a longer range: ask for it;
+        - it shows fewer than a page, though more is promised: pages as short would be too many, so the ladder;
         - it is not all, and totals may stop at this one: a segment of its own;
         - it and the pages after it are the last segment.
         """
@@ -107,6 +108,10 @@ class WindowExport:
             first = await self._session.asker.page(cursor.left.start - self._pad_start, cursor.left.stop)
             self._check_total(tasks, first.total)
             self._cursor = replace(cursor, total=first.total, first=first, before=None)
+            return None
+        if cursor.first.rows < min(cursor.total, profile.page_size):
+            await self._ladder.resume(cursor.rest)
+            self._cursor = cursor.at(cursor.left.stop)
             return None
         if cursor.first.rows < cursor.total and profile.may_be_cap(cursor.total):
             return await self._first_page_alone(cursor.first)

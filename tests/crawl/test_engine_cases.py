@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -13,6 +14,7 @@ from exporter import streaming
 from exporter.certify.profile import ServerProfile
 from exporter.certify.spans import Span
 from exporter.crawl.asker import Asker
+from exporter.errors import CertificateError
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.server import serving
 from exporter.simulator.world import World
@@ -72,6 +74,32 @@ def test_an_order_that_changes_its_status_between_two_facets_is_not_doubled() ->
 
     server.prepare(lambda request: request.filters.status == (5,), change)
     assert drive(run_on(server, segment_pages=1, final_check=False))
+
+
+class IgnoresFilters(HostileServer):
+    """Keeps to none of some filters."""
+
+    ignored: tuple[str, ...] = ()
+
+    def _matches(self, order: Order, request: PageRequest) -> bool:
+        filters = replace(request.filters, **dict.fromkeys(self.ignored, ()))  # type: ignore[arg-type]
+        return super()._matches(order, replace(request, filters=filters))
+
+
+@pytest.mark.parametrize("ignored", [(), ("type",), ("product_type",), ("type", "product_type"), ("status",)])
+def test_facets_do_without_a_filter_that_the_server_ignores(ignored: tuple[str, ...]) -> None:
+    orders = made_at(1, *[5] * 3 * PAGE, 9)
+    for place, status in enumerate(["Finished", "Paid", "Refunded"]):
+        for order in orders[1 + place : -1 : 3]:
+            order.status = status
+    server = IgnoresFilters(orders=orders, quirks=HostileQuirks(depth_cap=PAGE), random=Random(0), seconds=10)
+    server.ignored = ignored
+    run = run_on(server, segment_pages=1, final_check=False)
+    with suppress(CertificateError):
+        run_virtual(run.export())
+    assert run.engine
+    assert len(run.records()) == (2 if "status" in ignored else len(orders))
+    assert all("filter divides" in reason for reason in run.engine.session.missing.values())
 
 
 @pytest.mark.parametrize("crowd", [PAGE, PAGE + 1, 3 * PAGE, 3 * PAGE + 1, 20 * PAGE])

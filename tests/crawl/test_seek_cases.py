@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import pyarrow as pa
 import pytest
 
+from exporter.certify.judge import Certificate
 from exporter.vendor.orders import PageRequest, PageResponse
 from tests.crawl.hostile_server import START, Change, HostileQuirks, HostileServer, Order
 from tests.crawl.model_run import Run, drive, identities
@@ -65,6 +67,16 @@ def test_a_count_that_fits_is_not_believed_where_it_comes_with_another_order() -
     assert identities(run.records()) == {("b", 90): 1, ("c", 50): 1}
 
 
+def test_a_last_total_that_fits_is_not_believed_where_it_comes_with_another_order() -> None:
+    """Sorted by name, page 2 hides k; d goes before its segment is counted, and k makes up for it."""
+    server = interrupted(named(("b", 7), ("c", 58), ("d", 75), ("g", 95), ("k", 91)), seconds=100)
+    server.condition = lambda request: request.first == START + 95
+    server.act = lambda: server.delete(server.orders[2])
+    run = Run(server, page_size=2, segment_pages=2)
+    assert drive(run)
+    assert identities(run.records()) == server.survivors()
+
+
 @pytest.mark.parametrize("after", range(1, 25))
 @pytest.mark.parametrize("segment_pages", [1, 3])
 def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(after: int, segment_pages: int) -> None:
@@ -83,6 +95,43 @@ def test_what_was_gathered_by_order_is_never_committed_as_if_it_needed_none(afte
             assert certificate.fetched_from > after
         else:
             assert certificate.fetched_to <= after
+
+
+def test_what_a_count_disproves_while_it_is_asked_for_is_not_committed() -> None:
+    """Without totals a group is counted once its pages came: by then, another window proves that there is no order."""
+    server = scripted(made_at(*range(9)), HostileQuirks(totals="missing"), seconds=20)
+    run = run_on(server, segment_pages=1)
+    run.checks = False
+
+    def find_out() -> None:
+        assert run.engine
+        run.engine.profile.learn(ascending=False)
+
+    server.prepare(lambda request: request.last < START + 19, find_out)
+    assert drive(run)
+    assert {certificate.way for certificate, _ in run.held.values()} == {"halves"}
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("last_page", [1, 2, 3])
+def test_a_tail_that_was_found_by_order_is_not_committed_after_order_proved_to_be_none(
+    number: int, last_page: int
+) -> None:
+    server = scripted(made_at(*range(2 * 3 * PAGE + last_page)), HostileQuirks(), seconds=40)
+    run = run_on(server)
+    run.checks = False
+    ways = list[str]()
+
+    async def commit(certificate: Certificate, table: pa.Table) -> None:
+        ways.append(certificate.way)
+        await Run._commit(run, certificate, table)
+        if len(ways) == number:
+            assert run.engine
+            run.engine.profile.learn(ascending=False)
+
+    run._commit = commit  # type: ignore[method-assign]
+    assert drive(run)
+    assert set(ways[number:]) <= {"halves"}
 
 
 def test_a_first_suspicion_takes_back_nothing_that_another_window_proved() -> None:
@@ -149,11 +198,18 @@ def test_pages_of_two_states_with_equal_totals_don_t_make_up_for_a_twin() -> Non
 
 @pytest.mark.parametrize("shuffled_ties", [False, True])
 @pytest.mark.parametrize("page_size", [3, 4, 5, 8])
-def test_a_crowded_second_in_hidden_fractions_hides_nothing_that_follows(page_size: int, shuffled_ties: bool) -> None:
-    """Asked for alone, the second before shows nothing: its orders lie between two whole seconds."""
+@pytest.mark.parametrize("open_start", [False, True])
+def test_a_crowded_second_in_hidden_fractions_hides_nothing_that_follows(
+    page_size: int, shuffled_ties: bool, open_start: bool
+) -> None:
+    """Asked for alone, the second before shows nothing: its orders lie between two whole seconds.
+
+    Where the start is exclusive, asking without the second before would leave out an order of fraction zero.
+    """
     crowd = [Order(moment=7100 + 31 * number, name=f"c{number}") for number in range(page_size + 2)]
     others = [Order(moment=700 * number + 3, name=f"o{number}") for number in range(25)]
-    quirks = HostileQuirks(hidden_fractions=True, shuffled_ties=shuffled_ties)
+    others.append(Order(moment=8000, name="zero"))
+    quirks = HostileQuirks(hidden_fractions=True, shuffled_ties=shuffled_ties, open_start=open_start)
     server = HostileServer(orders=[*others, *crowd], quirks=quirks, random=Random(0), seconds=20)
     run = Run(server, page_size=page_size, segment_pages=3)
     assert drive(run)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +20,12 @@ from exporter.export import export
 from exporter.simulator.options import SimulatorOptions
 from exporter.simulator.quirks import Quirks
 from exporter.simulator.server import serving
+from exporter.simulator.world import World
 from exporter.streaming import stream
 from exporter.vendor.orders import wire_time
-from tests.crawl.hostile_server import START
+from tests.crawl.hostile_server import START, HostileQuirks, Order
+from tests.crawl.model_run import drive
+from tests.crawl.test_engine_cases import made_at, run_on, scripted
 from tests.exporting import assert_exact, settings_for
 from tests.store.orders import record, table
 
@@ -67,6 +72,58 @@ async def test_a_stream_loses_no_order_to_a_cut_range() -> None:
     async with serving(SimulatorOptions(rows=2_000, quirks=Quirks(last_days=90))) as simulator:
         settings = settings_for(simulator, start=EARLIEST, start_asked="")
         assert sum([batch.num_rows async for batch in stream(settings)]) == 2_000
+
+
+@pytest.mark.parametrize("cut", [Quirks(last_days=90), Quirks(first_days=90)], ids=named)
+@pytest.mark.parametrize(
+    "other",
+    [{"totals": "missing"}, {"totals": "short"}, {"sort": "descending"}, {"sort": "total"}, {"total_cap": 100}],
+    ids=str,
+)
+@pytest.mark.parametrize("start", [EARLIEST, None], ids=["default start", "start at the first order"])
+async def test_a_cut_range_loses_no_order_where_totals_or_the_order_are_of_no_use(
+    tmp_path: Path, cut: Quirks, other: dict[str, Any], start: int | None
+) -> None:
+    quirks = dataclasses.replace(cut, **other)
+    async with serving(SimulatorOptions(rows=400, quirks=quirks)) as simulator:
+        first = simulator.options.span()[0] if start is None else start
+        summary = await export(tmp_path / "orders", settings_for(simulator, start=first, start_asked=""))
+        assert_exact(tmp_path / "orders", simulator)
+    assert summary.requests < 1_000
+
+
+@pytest.mark.parametrize("past_end", ["refuse", "repeat"])
+async def test_without_totals_days_after_the_last_order_are_asked_for_beyond_the_promise(
+    tmp_path: Path, past_end: str
+) -> None:
+    """The first days look whole, as the page past their end is none; the promise is spent by then."""
+    quirks = Quirks(first_days=90, totals="missing", past_end=past_end)  # type: ignore[arg-type]
+    async with serving(SimulatorOptions(rows=1_000, quirks=quirks)) as simulator:
+        await export(tmp_path / "orders", settings_for(simulator))
+        assert_exact(tmp_path / "orders", simulator)
+
+
+async def test_orders_that_ended_before_the_last_days_are_found_where_none_shows(tmp_path: Path) -> None:
+    options = SimulatorOptions(rows=30, start="2025-06-01", end="2025-09-01", quirks=Quirks(last_days=90))
+    async with serving(options) as simulator:
+        end = options.span()[1] + 100 * DAY
+        simulator.world = World(simulator.world.columns, clock=lambda: end + 300.0, quirks=options.quirks)
+        asked = settings_for(simulator, start=EARLIEST, start_asked="", end=end, end_asked="")
+        summary = await export(tmp_path / "orders", asked)
+        assert_exact(tmp_path / "orders", simulator)
+    assert summary.rows == 30
+
+
+@pytest.mark.parametrize("crowd", [1, 6])
+def test_a_late_order_in_a_silence_is_not_taken_for_a_cut_where_totals_are_capped(crowd: int) -> None:
+    server = scripted(made_at(*range(9), *[9] * crowd, *range(60, 90)), HostileQuirks(total_cap=20), seconds=100)
+    late = Order(moment=30_000, name="late")
+    server.prepare(lambda request: request.first == START + 11, lambda: server.insert(late))
+    run = run_on(server)
+    assert drive(run)
+    assert server.came
+    assert run.engine
+    assert run.engine.profile.longest is None
 
 
 async def test_days_without_orders_after_the_last_that_is_shown_are_asked_for_by_themselves(tmp_path: Path) -> None:
@@ -125,7 +182,30 @@ def test_without_time_before_the_first_order_the_longest_gap_is_asked_for(second
 def test_where_nothing_is_held_the_usual_limits_of_ranges_are_tried() -> None:
     whole = Span(EARLIEST, START)
     assert [span.seconds for span in silences(whole, Timeline(), proven=0)] == list(USUAL_LIMITS)
-    assert {span.stop for span in silences(whole, Timeline(), proven=0)} == {START}
+    spans = sorted(silences(whole, Timeline(), proven=0))
+    assert spans[-1].stop == START
+    assert all(one.stop == other.start for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("days", "lengths"), [(7, []), (8, [1, 7]), (97, [90, 7]), (98, [1, 90, 7]), (1_000, [366, 90, 7])]
+)
+def test_a_short_range_without_orders_is_asked_for_in_fewer_spans(days: int, lengths: list[int]) -> None:
+    spans = silences(Span(START, START + days * DAY), Timeline(), proven=0)
+    assert [span.seconds // DAY for span in spans] == lengths
+
+
+@given(seconds=st.lists(st.integers(0, 3_000), max_size=30), second=st.integers(0, 3_000))
+def test_the_last_order_before_a_second_is_known_at_the_longest_gap(seconds: list[int], second: int) -> None:
+    whole = Span(START, START + 3_001)
+    made = [START + each for each in sorted(seconds)]
+    timeline = timeline_of(*made, whole=whole)
+    found = timeline.last_before(START + second)
+    before = [each for each in made if each < START + second]
+    assert (found is None) == (not before)
+    assert found is None or found in before
+    for gap in timeline.gaps():
+        assert timeline.last_before(gap.start) == max(each for each in made if each < gap.start)
 
 
 def test_a_silence_longer_than_what_is_proven_is_asked_for_in_parts_that_tile_it() -> None:

@@ -41,6 +41,18 @@ def test_a_total_that_promises_more_than_comes_ends_the_export_soon(
 
 
 @pytest.mark.parametrize("past_end", PAST_END)
+@pytest.mark.parametrize("rows", [0, 1, 90, 100])
+@pytest.mark.parametrize("surplus", [1, 500, 5000])
+def test_no_page_is_asked_for_because_a_short_one_promises_more(rows: int, surplus: int, past_end: str) -> None:
+    """The last page of few orders would make thousands of pages of the surplus."""
+    quirks = HostileQuirks(past_end=past_end)  # type: ignore[arg-type]
+    server = OverCounting(orders=made_at(*range(rows)), quirks=quirks, random=Random(0), seconds=300)
+    server.surplus = surplus
+    assert not drive(Run(server, page_size=100, segment_pages=20))
+    assert server.requests <= REQUESTS_AT_MOST
+
+
+@pytest.mark.parametrize("past_end", PAST_END)
 @pytest.mark.parametrize("totals", ["missing", "text"])
 @pytest.mark.parametrize("seconds", [[3], [3, 3], [1, 2], list(range(10)), [0, 0, 1, 1, 1, 5, 5, 9]], ids=str)
 def test_without_totals_a_page_past_the_end_may_be_refused_or_come_again(
@@ -59,3 +71,11 @@ def test_without_totals_a_full_page_is_not_the_last_one_for_want_of_another(beyo
     quirks = HostileQuirks(totals="missing", depth_cap=4, beyond_depth=beyond_depth)  # type: ignore[arg-type]
     server = HostileServer(orders=made_at(1, *[5] * 6, 9), quirks=quirks, random=Random(0), seconds=20)
     assert not drive(Run(server, page_size=4, segment_pages=3))
+
+
+def test_a_crowded_second_without_totals_is_given_up_soon() -> None:
+    server = HostileServer(
+        orders=made_at(1, *[5] * 30, 9), quirks=HostileQuirks(totals="missing"), random=Random(0), seconds=20
+    )
+    assert not drive(Run(server, page_size=4, segment_pages=3))
+    assert server.requests <= REQUESTS_AT_MOST / 2
