@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from exporter.certify.filters import IgnoredFilterError
 from exporter.cli import app, main
 from exporter.config.options import Settings
 from exporter.errors import (
@@ -115,6 +116,7 @@ ERRORS = [
     caused(DiskError("orders: no space is left", hint="make room"), OSError(28, "No space left on device")),
     StorageError("could not read s3://bucket/_current.json: AccessDenied", hint="check the credentials"),
     CertificateError("[2024-01-01, 2024-01-02) could not be certified", hint="run it again later"),
+    IgnoredFilterError("order 'DP1' came with page 1, which asked for others", hint="export without the filter"),
     OutputError("orders belongs to another query: start was 2023-01-01", hint="choose another OUT"),
     InUseError("orders is in use by process 4711 on host-1, since 2024-01-01T00:00:00+08:00", hint="wait for it"),
     ZeroDivisionError("division by zero"),

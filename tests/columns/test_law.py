@@ -181,7 +181,7 @@ def test_nesting_beyond_the_recursion_limit_is_kept(text: str, inner: str) -> No
     first, second = records(made)
     assert deep_json.dumps(first) == deep_json.dumps(record)
     assert second == PLAIN
-    assert extras(made).example == f"order '{PLAIN['order_id']}': total is ['no price']"
+    assert extras(made).example == f"order '{PLAIN['order_id']}': total is [\"no price\"]"
     with pytest.raises(CertificateError, match="created_at is a deeply nested"):
         table(record | {"created_at": record["deep"]})
 

@@ -312,7 +312,7 @@ async def released(out: Path) -> None:
 async def test_workers_stop_when_the_command_is_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     async with serving(SimulatorOptions(rows=ROWS, teams=TEAMS, latency=0.02)) as simulator:
-        configuration(tmp_path, simulator.url)
+        configuration(tmp_path, simulator.url, end="2025-12-31T23:00:00")  # settled: a team may be complete by then
         with dask_processes(tmp_path, **keys(simulator)) as dask:
             dask.start_workers(1)
             under_way = asyncio.Event()
