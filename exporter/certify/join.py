@@ -54,10 +54,18 @@ class Boundary:
     """The total that the next response should have."""
     before: Gap | None = None
     """The piece before, if `left` is known."""
+    rows: pa.Table | None = None
+    """All rows of that second, if they are known."""
 
     def is_all_of(self, page: Page) -> bool:
-        """Return whether a page shows its records and nothing else, to the letter; then no columns need be made."""
-        return all(cells == page.cells for cells in self.records)
+        """Return whether a page shows its records and nothing else, to the letter."""
+        return bool(self.records) and all(cells == page.cells for cells in self.records)
+
+    def table_of(self, page: Page, zone: Zone) -> pa.Table:
+        """Return a page's rows; they need not be made anew where they are those that are known."""
+        if self.rows is not None and len(self.rows) == page.rows and self.is_all_of(page):
+            return self.rows
+        return zone.table([page.cells])
 
     def absent_from(self, rows: pa.Table, zone: Zone) -> int:
         """Return how many of its records are not among the rows of its second."""
@@ -90,7 +98,7 @@ def join(zone: Zone, pieces: Sequence[Piece], start: Boundary = OPEN, following:
     boundary = start
     for piece in (*pieces, *filter(None, [following])):
         page = piece.page
-        table = zone.table([page.cells])
+        table = boundary.table_of(page, zone)
         seconds = columns.seconds(table)
         check_range(page, seconds)
         ascending = ascending and is_ascending(seconds)

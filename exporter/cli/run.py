@@ -132,10 +132,10 @@ def export_teams_to(
 ) -> int:
     """Do the work of several teams, report progress and summary, and return the smallest exit code of a failure."""
     as_json, quiet, how = output["json"], output["quiet"], current.get()
-    from exporter.crawl.threads import tune
+    from exporter.crawl.threads import SWITCH_INTERVAL_OF_MANY, tune
     from exporter.progress.teams_tally import TeamsTally
 
-    tune()
+    tune(SWITCH_INTERVAL_OF_MANY)
     gc.freeze()
     display = display_for(sys.stderr, quiet=quiet)
     tally = TeamsTally(teams)

@@ -32,6 +32,9 @@ SWITCH_INTERVAL = 5e-5
 """Seconds that another thread waits for the event loop to give up the interpreter's lock. With Python's own 5 ms,
 segments are judged only after all pages are read."""
 
+SWITCH_INTERVAL_OF_MANY = 1e-3
+"""The same where many exports share the loop: each switch costs caches, and none of them waits for a single segment."""
+
 GARBAGE = 50_000
 """Objects between two searches for cycles: a page makes 500 that are in none."""
 
@@ -127,10 +130,10 @@ def off_loop(executor: Executor) -> OffLoop:
     return run
 
 
-def tune() -> None:
+def tune(switch_interval: float = SWITCH_INTERVAL) -> None:
     """Set up the process, which is the export's own, for many pages, several threads and large tables."""
     gc.set_threshold(GARBAGE)
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    sys.setswitchinterval(switch_interval)
     with suppress(NotImplementedError):  # not in every build; of 240 MB it saves 50
         pa.set_memory_pool(pa.jemalloc_memory_pool())
 

@@ -246,9 +246,9 @@ class WindowExport:
         table, span = proof.table, plan.span
         last = columns.instants(table)[-1].as_py() // columns.SECOND
         before = Span(span.start, last)
-        earlier = table[: columns.place_of(table, last)]
-        promised = len(table) - len(earlier)
-        boundary = Boundary(records=tuple(page.ending for page in proof.closed if page.last == last))
+        earlier, latest = table[: columns.place_of(table, last)], table[columns.place_of(table, last) :]
+        promised = len(latest)
+        boundary = Boundary(records=tuple(page.ending for page in proof.closed if page.last == last), rows=latest)
         tail = Rest(span=Span(last, span.stop), boundary=boundary)
         found = await self._ladder.prove(tail)
         if before.seconds:

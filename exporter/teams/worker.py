@@ -28,7 +28,7 @@ from dask.typing import Key
 from distributed import Worker, WorkerPlugin, get_worker, secede
 
 from exporter.config.travel import Keyless
-from exporter.crawl.threads import tune
+from exporter.crawl.threads import SWITCH_INTERVAL_OF_MANY, tune
 from exporter.errors import ConfigError, ExportError, InUseError, OutputError
 from exporter.events import FromTeam, Noticed
 from exporter.export import summary_of
@@ -99,7 +99,7 @@ class WorkerExports(WorkerPlugin):
             )
         if self._own:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; who started us stops us
-        tune()
+        tune(SWITCH_INTERVAL_OF_MANY)
         self._worker = worker
         self._outbox = Outbox()
         self._running: dict[Key, Future[Any]] = {}
