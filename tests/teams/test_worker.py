@@ -68,7 +68,7 @@ def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeWork
     fake = FakeWorker()
     monkeypatch.setattr(module, "get_worker", lambda: fake)
     monkeypatch.setattr(module, "secede", lambda: None)
-    monkeypatch.setattr(module, "tune", lambda: None)
+    monkeypatch.setattr(module, "tune", lambda _: None)
     monkeypatch.setenv("KEY", "simulator")
     with RunFolder(tmp_path, RUN).made():
         fake.plugins[RUN] = exports = made(tmp_path)
