@@ -64,9 +64,7 @@ def plan(
         return seen, {_local(first, made.timezone)[:7]: count for (first, _), count in zip(spans, counts, strict=True)}
 
     seen, months = asking(made, count)
-    with suppress(
-        ConfigError
-    ):  # the current directory was deleted, or can't be read: what is asked is known all the same
+    with suppress(ConfigError):  # of a current directory that was deleted: what was asked for is known all the same
         if seen.orders is not None and not (room := space(Path(), seen.orders)).enough:
             warn(f"this disk has too little space: {room}")
     if options.values["json"]:

@@ -27,9 +27,9 @@ class Extras:
 
 def extras(table: pa.Table) -> Extras:
     """Count what is stored in `_extra`: of most rows by patterns, of the others one by one."""
-    values = 0
     if table["_extra"].null_count == len(table):
         return Extras(values=0, unparsed=0, example=None)
+    values = 0
     for pattern in (_FORMATTED, _FLAT):
         counted = evaluate(table.select(["_extra", "total"]), _count(pattern)).to_pylist()[0]
         values += counted["values"]

@@ -99,8 +99,7 @@ class WindowExport:
         profile, cursor = self._session.profile, self._cursor
         in_reach = profile.segment_pages * profile.page_size
         if cursor.total is None or profile.only_seeks() or (profile.cap or inf) <= cursor.total <= in_reach:
-            await self._ladder.resume(cursor.rest)
-            self._cursor = cursor.at(cursor.left.stop)
+            await self._resume_by_ladder()
             return None
         if cursor.total > in_reach:
             return await self._to_boundary(tasks)
@@ -110,8 +109,7 @@ class WindowExport:
             self._cursor = replace(cursor, total=first.total, first=first, before=None)
             return None
         if cursor.first.rows < min(cursor.total, profile.page_size):
-            await self._ladder.resume(cursor.rest)
-            self._cursor = cursor.at(cursor.left.stop)
+            await self._resume_by_ladder()
             return None
         if cursor.first.rows < cursor.total and profile.may_be_cap(cursor.total):
             return await self._first_page_alone(cursor.first)
@@ -211,9 +209,14 @@ class WindowExport:
                 boundary = Boundary(records=(page.ending,))
                 self._cursor = replace(cursor.at(end, total=rest.total, boundary=boundary), first=rest)
                 return plan
-        await self._ladder.resume(cursor.rest)
-        self._cursor = cursor.at(stop)
+        await self._resume_by_ladder()
         return None
+
+    async def _resume_by_ladder(self) -> None:
+        """Let the ladder certify what is left, to the window's end."""
+        cursor = self._cursor
+        await self._ladder.resume(cursor.rest)
+        self._cursor = cursor.at(cursor.left.stop)
 
     async def _certify_end(self, first: Page, total: int) -> None:
         """Certify what is left of the window by its pages, of which `first` is the first, then by its tail check."""
